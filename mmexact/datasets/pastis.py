@@ -1,0 +1,266 @@
+"""The PASTIS benchmark (Garnot and Landrieu, ICCV 2021): the raw download and the 24 x 24 pickles.
+
+Folds 1..5 are the official ones; 18 crops, background 0; parcels mostly outside their patch carry
+the void label 19, which becomes 255.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import numpy as np
+from mmseg.registry import DATASETS
+
+from mmexact.datasets.sits_dataset import IGNORED, SITSDataset, map_labels
+from mmexact.sits import check_days
+
+VOID = 19
+
+METAINFO = dict(
+    classes=(
+        'Background',
+        'Meadow',
+        'Soft winter wheat',
+        'Corn',
+        'Winter barley',
+        'Winter rapeseed',
+        'Spring barley',
+        'Sunflower',
+        'Grapevine',
+        'Beet',
+        'Winter triticale',
+        'Winter durum wheat',
+        'Fruits, vegetables, flowers',
+        'Potatoes',
+        'Leguminous fodder',
+        'Soybeans',
+        'Orchard',
+        'Mixed cereal',
+        'Sorghum',
+    ),
+    palette=[
+        [56, 56, 60],
+        [120, 200, 90],
+        [240, 210, 80],
+        [255, 127, 14],
+        [200, 160, 110],
+        [255, 250, 50],
+        [250, 190, 190],
+        [190, 110, 0],
+        [128, 0, 110],
+        [220, 20, 90],
+        [150, 120, 60],
+        [110, 75, 25],
+        [255, 90, 80],
+        [190, 150, 255],
+        [0, 130, 110],
+        [0, 190, 230],
+        [20, 90, 30],
+        [200, 205, 215],
+        [70, 90, 220],
+    ],
+)
+
+
+def find_data_root(data_root: str | None, contents: str) -> str:
+    """Return the data root, or explain how to get PASTIS.
+
+    Args:
+        data_root: As given in the config.
+        contents: A file or folder that must be in it.
+
+    Raises:
+        FileNotFoundError: There is no such directory, or it holds something else.
+    """
+    if data_root is None or not os.path.exists(os.path.join(data_root, contents)):
+        where = 'data_root is not set' if data_root is None else os.path.abspath(data_root)
+        state = 'no such directory' if not os.path.isdir(data_root or '') else f'no {contents} here'
+        raise FileNotFoundError(
+            f'{where}: {state}. PASTIS (29 GB) can be downloaded from Zenodo, record 5012942, '
+            f'see github.com/VSainteuf/pastis-benchmark; set data_root to the unpacked folder, '
+            f'e.g. with --cfg-options train_dataloader.dataset.data_root=DIR. '
+            f'`make demo` needs no download.'
+        )
+    return data_root
+
+
+def open_npy(path: str) -> np.ndarray:
+    """Map a .npy file into memory without reading it.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is truncated or no plain array.
+    """
+    try:
+        return np.load(path, mmap_mode='r')
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f'{os.path.abspath(path)}: no such file; is the download complete?'
+        ) from None
+    except (ValueError, EOFError) as error:
+        raise ValueError(
+            f'{path}: not a complete .npy array ({_npy_size(path)}); download it again'
+        ) from error
+
+
+def _npy_size(path: str) -> str:
+    """Say how many bytes a .npy file has and how many its header promises."""
+    size = os.path.getsize(path)
+    with open(path, 'rb') as file:
+        try:
+            version = np.lib.format.read_magic(file)
+            read = getattr(np.lib.format, f'read_array_header_{version[0]}_{version[1]}')
+            shape, _, dtype = read(file)
+        except (ValueError, EOFError, AttributeError):
+            return f'{size} bytes, no readable header'
+        expected = file.tell() + int(np.prod(shape)) * dtype.itemsize
+    return f'{size} bytes, expected {expected} for {shape} of type {dtype}'
+
+
+@cache
+def _day_of_year(date: str) -> int:
+    """Convert YYYYMMDD."""
+    return datetime.strptime(date, '%Y%m%d').timetuple().tm_yday
+
+
+def _patch_days(properties: dict, source: str) -> np.ndarray:
+    """Read ``dates-S2``, an object {"0": 20180917, ...} or the JSON text of one: int16 (T,)."""
+    dates = properties.get('dates-S2') or {}
+    if isinstance(dates, str):
+        dates = json.loads(dates)
+    try:
+        days = [_day_of_year(str(dates[key])) for key in sorted(dates, key=int)]
+    except ValueError as error:
+        raise ValueError(f'{source}: dates-S2: {error}; expected dates as YYYYMMDD') from None
+    check_days(np.array(days, dtype=np.int16), source)
+    return np.array(days, dtype=np.int16)
+
+
+def to_classes(mask: np.ndarray, label_map: dict[int, int] | None, path: str) -> np.ndarray:
+    """Turn PASTIS labels (0..18, void 19) into classes, void and unwanted classes into 255.
+
+    Raises:
+        ValueError: A label is not one of PASTIS.
+    """
+    unknown = mask[(mask < 0) | (mask > VOID)]
+    if unknown.size:
+        raise ValueError(
+            f'{path}: label {unknown[0]} in {unknown.size} pixels; PASTIS has 0..18 and void 19'
+        )
+    return map_labels(
+        np.where(mask == VOID, IGNORED, mask).astype(np.uint8),
+        label_map,
+    )
+
+
+@DATASETS.register_module()
+class PASTISDataset(SITSDataset):
+    """PASTIS as downloaded; windows are read from the .npy files without a conversion step.
+
+    Reads ``metadata.geojson``, ``DATA_S2/S2_<id>.npy`` (T, C, 128, 128), and plane 0 of
+    ``ANNOTATIONS/TARGET_<id>.npy`` (3, 128, 128) (a mask alone is accepted as well). With a
+    ``NORM_S2_patch.json``, ``metainfo`` has ``mean`` and ``std``, lists of C values in digital
+    numbers, averaged over the folds.
+
+    Args:
+        data_root: The unpacked download.
+        folds: Official folds 1..5 to use.
+        **kwargs: Of :class:`SITSDataset`. ``metainfo=dict(classes=...)`` chooses some of the
+            classes, the background first; pixels of the others are ignored.
+
+    Raises:
+        FileNotFoundError: The download, or a file of it, is missing.
+        ValueError: Folds, dates, shapes or labels are not as PASTIS has them.
+    """
+
+    METAINFO = METAINFO
+
+    def __init__(
+        self, data_root: str | None = None, folds: Sequence[int] = (1, 2, 3), **kwargs: Any
+    ) -> None:
+        self.folds = tuple(folds)
+        kwargs.setdefault('data_prefix', dict(img_path='DATA_S2', seg_map_path='ANNOTATIONS'))
+        super().__init__(data_root=data_root, **kwargs)
+        norm = os.path.join(data_root or '', 'NORM_S2_patch.json')
+        if os.path.isfile(norm):
+            self._metainfo.update(self._statistics(norm))
+
+    def _statistics(self, path: str) -> dict[str, list[float]]:
+        with open(path) as file:
+            norm = json.load(file)
+        try:
+            folds = [norm[f'Fold_{fold}'] for fold in self.folds]
+        except KeyError as error:
+            raise ValueError(f'{path}: no {error}; it has {sorted(norm)}') from None
+        return {key: np.mean([fold[key] for fold in folds], 0).tolist() for key in ('mean', 'std')}
+
+    def load_patches(self) -> Iterator[dict]:
+        """Yield the patches of the folds, in the order of ``metadata.geojson``."""
+        data_root = find_data_root(self.data_root, 'metadata.geojson')
+        metadata = os.path.join(data_root, 'metadata.geojson')
+        with open(metadata) as file:
+            patches = [feature['properties'] for feature in json.load(file)['features']]
+        known = {int(patch['Fold']) for patch in patches}
+        if not set(self.folds) <= known:
+            raise ValueError(
+                f'folds={self.folds}: {metadata} has no fold '
+                f'{sorted(set(self.folds) - known)}, only {sorted(known)}'
+            )
+        num_bands: int | None = None
+        for patch in patches:
+            if int(patch['Fold']) not in self.folds:
+                continue
+            info = self._patch(patch, metadata)
+            num_bands = num_bands or info['num_bands']
+            if info.pop('num_bands') != num_bands:
+                raise ValueError(
+                    f'{info["img_path"]}: number of bands differs from the {num_bands} of the '
+                    f'patches before'
+                )
+            yield info
+
+    def _patch(self, properties: dict, metadata: str) -> dict:
+        name = str(properties['ID_PATCH'])
+        path = os.path.join(self.data_prefix['img_path'], f'S2_{name}.npy')
+        days = _patch_days(properties, f'{metadata}, patch {name}')
+        shape = open_npy(path).shape
+        if len(shape) != 4 or shape[0] != len(days):
+            raise ValueError(
+                f'{path}: shape {shape}, but {metadata} has {len(days)} dates for patch {name}; '
+                f'expected ({len(days)}, bands, height, width)'
+            )
+        return dict(
+            patch=name,
+            size=shape[2:],
+            num_bands=shape[1],
+            img_path=path,
+            seg_map_path=os.path.join(self.data_prefix['seg_map_path'], f'TARGET_{name}.npy'),
+            day_of_year=days,
+        )
+
+    @staticmethod
+    def read_series(info: dict, dates: np.ndarray) -> np.ndarray:
+        """Read (T', C, h, w) digital numbers; only the pages of the window leave the disk."""
+        series = open_npy(info['img_path'])
+        if info['window'] is None:
+            return series[dates]
+        row, column, height, width = info['window']
+        return series[dates, :, row : row + height, column : column + width]
+
+    @staticmethod
+    def read_mask(info: dict) -> np.ndarray:
+        """Read (h, w) uint8 classes, 255 where void."""
+        path = info['seg_map_path']
+        mask = open_npy(path)
+        mask = mask if mask.ndim == 2 else mask[0]
+        if info['window'] is not None:
+            row, column, height, width = info['window']
+            mask = mask[row : row + height, column : column + width]
+        if mask.shape != tuple(info['size']):
+            raise ValueError(
+                f'{path}: a mask of {mask.shape} pixels, but the series has {info["size"]}'
+            )
+        return to_classes(mask, info['label_map'], path)
