@@ -1,0 +1,46 @@
+# Needs Python >= 3.10 and make, nothing else: `make demo` and `make test` set themselves up.
+PYTHON ?= python3
+VENV ?= .venv
+INSTALLED := $(VENV)/.installed
+RUN := $(VENV)/bin/python
+
+.PHONY: help install demo test lint format clean
+.DEFAULT_GOAL := help
+
+help:  ## List the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@echo
+	@echo 'PYTHON=python3.12 chooses the Python (>= 3.10), VENV=DIR the environment (.venv).'
+
+install: $(INSTALLED)  ## Make .venv with everything in requirements/, once
+
+$(INSTALLED): setup.py pyproject.toml requirements/runtime.txt requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo 'mmexact needs Python >= 3.10, and $(PYTHON) is' \
+	    "$$($(PYTHON) --version 2>&1): choose another with make PYTHON=python3.12" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { \
+	  echo '$(PYTHON) comes without its venv module: install it (on Debian and Ubuntu, the' \
+	    'package python3-venv)' >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --disable-pip-version-check -r requirements/dev.txt
+	$(RUN) -m pip install --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: $(INSTALLED)  ## From synthetic data to a crop map and a report, work_dirs/demo/report.html
+	$(RUN) tools/demo.py
+
+test: lint  ## Check style and types, and run the tests
+	$(RUN) -m pytest --durations=10
+
+lint: $(INSTALLED)  ## Check style and types
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+format: $(INSTALLED)  ## Format the code
+	$(RUN) -m ruff format .
+	$(RUN) -m ruff check --fix .
+
+clean:  ## Remove the environment and caches; work_dirs and data stay
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

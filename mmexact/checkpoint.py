@@ -1,0 +1,115 @@
+"""Checkpoints in: nothing but tensors and plain values is unpickled, and every weight must fit."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from torch import nn
+
+
+def _history_method(owner: type, name: str) -> Any:
+    """Stand in for ``getattr`` in a checkpoint, which MMEngine's training log needs."""
+    if owner is not HistoryBuffer:
+        raise pickle.UnpicklingError(f'getattr({owner}, {name!r})')
+    return getattr(owner, name)
+
+
+ADMITTED = [
+    HistoryBuffer,
+    (_history_method, 'builtins.getattr'),
+    # numpy 1 wrote other names for the same two functions.
+    *(
+        (getattr(np._core.multiarray, name), f'{module}.multiarray.{name}')
+        for name in ('_reconstruct', 'scalar')
+        for module in ('numpy._core', 'numpy.core')
+    ),
+    np.ndarray,
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64)),
+]
+"""What MMEngine saves beside tensors: the log's history, in numpy arrays."""
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint file without running what a stranger may have put into it.
+
+    Args:
+        path: A file of ``torch.save``: a state dict, or a dict with one under 'state_dict' as
+            MMEngine writes it.
+
+    Returns:
+        The file's dict with a 'state_dict' of tensors on the CPU, whose names have lost the
+        'module.' of a wrapper.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is no checkpoint, is cut off, or holds other Python objects.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'{path}: no such checkpoint file')
+    try:
+        with torch.serialization.safe_globals(ADMITTED):
+            checkpoint = torch.load(path, map_location='cpu', weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else 'empty file'
+        raise ValueError(
+            f'{path}: cannot be read as a checkpoint of tensors and plain values ({reason}); is '
+            f'it complete, and written by torch.save?'
+        ) from error
+    if not isinstance(checkpoint, dict):
+        raise ValueError(f'{path}: holds a {type(checkpoint).__name__}, expected a state dict')
+    if 'state_dict' not in checkpoint:
+        checkpoint = {'state_dict': checkpoint}
+    checkpoint['state_dict'] = {
+        name.removeprefix('module.'): value for name, value in checkpoint['state_dict'].items()
+    }
+    return checkpoint
+
+
+def load_weights(model: nn.Module, path: str | Path) -> dict[str, Any]:
+    """Load a checkpoint into a model, all of it or nothing.
+
+    Args:
+        model: The model, possibly in MMEngine's data-parallel or test-time-augmentation wrapper.
+        path: The checkpoint file, see :func:`read_checkpoint`.
+
+    Returns:
+        The whole checkpoint.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is no checkpoint, or one of another model: names or shapes differ.
+    """
+    checkpoint = read_checkpoint(path)
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    ours, theirs = model.state_dict(), checkpoint['state_dict']
+    problems = []
+    if missing := sorted(ours.keys() - theirs.keys()):
+        problems.append(f'{len(missing)} weights are missing ({_few(missing)})')
+    if unknown := sorted(theirs.keys() - ours.keys()):
+        problems.append(f'{len(unknown)} are unknown to the model ({_few(unknown)})')
+    shapes = [
+        f'{name}: {tuple(theirs[name].shape)} in the file, {tuple(ours[name].shape)} in the model'
+        for name in sorted(ours.keys() & theirs.keys())
+        if ours[name].shape != theirs[name].shape
+    ]
+    if shapes:
+        problems.append(f'{len(shapes)} have another shape ({_few(shapes)})')
+    if problems:
+        raise ValueError(
+            f'{path} is a checkpoint of another model than {type(model).__name__} as the config '
+            f'describes it: {"; ".join(problems)}. Test with the config it was trained with'
+        )
+    model.load_state_dict(theirs)
+    return checkpoint
+
+
+def _few(names: list[str]) -> str:
+    """List up to three of many."""
+    return ', '.join(names[:3]) + (', ...' if len(names) > 3 else '')
