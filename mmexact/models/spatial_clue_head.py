@@ -1,7 +1,7 @@
 """Spatial clue: raw CAMs, prototypes, their contrastive loss and the clue-based CAM.
 
-Exact, section 3.2. Every class owns M foreground and M background prototypes; the features that
-they cluster are the class's own channel of the temporal encoder's class maps.
+The spatial clue of Exact. Every class owns M foreground and M background prototypes; the
+features that they cluster are the class's own channel of the temporal encoder's class maps.
 """
 
 import torch
@@ -111,7 +111,7 @@ class SpatialClueHead(BaseModule):
             tokens: The class maps Z_T, (N, K, D, h, w).
 
         Returns:
-            (N, K, h, w), not negative, before propagation and scaling (Exact, section 3.4).
+            (N, K, h, w), not negative, before propagation and scaling.
         """
         pixels = F.normalize(tokens.float(), dim=2)
         prototypes = torch.cat([self.fg_prototypes, self.bg_prototypes], dim=1)

@@ -1,4 +1,4 @@
-"""Temporal clue: pivotal dates and the affinity propagation that they steer (Exact, section 3.3)."""
+"""Temporal clue of Exact: pivotal dates, and the affinity propagation that they steer."""
 
 import torch
 import torch.nn.functional as F
@@ -7,6 +7,8 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from .tsvit import TSViTOutput
+
+MIN_VARIANCE = 1e-8
 
 
 def neighbours(maps: Tensor, dilation: int) -> Tensor:
@@ -58,9 +60,10 @@ class TemporalClueHead(BaseModule):
         self.loss_weight = loss_weight
 
     def pivotal_dates(self, features: TSViTOutput) -> Tensor:
-        """Weigh the dates of each class, (N, K, T), summing to 1 over T; padded dates that the
-        backbone masked weigh 0.
-        """  # noqa: D205
+        """Weigh the dates of each class, (N, K, T), summing to 1 over T.
+
+        Padded dates that the backbone masked weigh 0.
+        """
         attention = features.temporal_attention
         if features.date_mask is not None:
             attention = attention.masked_fill(~features.date_mask.unsqueeze(1), -torch.inf)
@@ -84,7 +87,8 @@ class TemporalClueHead(BaseModule):
         # The cosine is taken of normalised features, the deviation of the features themselves.
         unit = F.normalize(features, dim=1)
         cosine = (unit.unsqueeze(1) * neighbours(unit, self.dilation)).sum(2)
-        deviation = around.std(dim=1).mean(1, keepdim=True)
+        # Where all neighbours are alike (a window without data) the root has no gradient.
+        deviation = around.var(dim=1).clamp(min=MIN_VARIANCE).sqrt().mean(1, keepdim=True)
         return (cosine / (deviation + 1e-8) / self.temperature).softmax(1)
 
     def propagate(self, maps: Tensor, affinity: Tensor) -> Tensor:

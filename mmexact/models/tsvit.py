@@ -277,9 +277,7 @@ class TSViT(BaseModule):
         date_mask = days > 0 if self.mask_padding else None
         class_maps, date_maps, attention = self._encode_time(series, days, date_mask)
         spatial_maps, global_tokens = self._encode_space(class_maps)
-        return TSViTOutput(
-            spatial_maps, class_maps, date_maps, attention, global_tokens, date_mask
-        )
+        return TSViTOutput(spatial_maps, class_maps, date_maps, attention, global_tokens, date_mask)
 
     def _encode_time(
         self, series: Tensor, days: Tensor, date_mask: Tensor | None

@@ -1,0 +1,190 @@
+"""Exact (Zhu et al., CVPR 2025): a classifier whose activation maps become pseudo masks."""
+
+from typing import Literal, get_args
+
+import torch
+from mmengine.structures import BaseDataElement
+from mmseg.models.segmentors.base import BaseSegmentor
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from ..pseudo_labels import DEFAULT_BACKGROUND_SCORE, add_background, enlarge_cams, scale_cams
+from .tsvit import TSViTOutput
+
+CamKind = Literal['clue', 'clue_unrefined', 'raw', 'raw_refined', 'temporal', 'spatial']
+"""``clue`` is the paper's; the others are its parts, to compare with: the clue-based CAM before
+propagation, the fused raw CAM before and after it, and the two maps that are fused."""
+
+
+@MODELS.register_module()
+class ExactClassifier(BaseSegmentor):
+    """Learns crops from image-level labels, and says where in the window each one grows.
+
+    Args:
+        backbone: Config of a backbone that returns
+            :class:`~mmexact.models.tsvit.TSViTOutput` with global tokens.
+        cls_head: Config of the image-level head.
+        spatial_clue_head: Config of the head with raw CAMs and prototypes.
+        temporal_clue_head: Config of the head that propagates maps along pivotal dates.
+        data_preprocessor: Config of the data preprocessor.
+        train_cfg: Not used; accepted for MMSeg's configs.
+        test_cfg: ``cam`` (see :data:`CamKind`), ``background_score`` in [0, 1], and
+            ``presence``, which classes get a map: those of the 'image_labels' where a sample has
+            them, or always those of the 'predicted' scores of at least 0.5.
+        init_cfg: MMEngine's initialisation config.
+
+    Raises:
+        ValueError: A setting in ``test_cfg`` is unknown.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        cls_head: dict,
+        spatial_clue_head: dict,
+        temporal_clue_head: dict,
+        data_preprocessor: dict | None = None,
+        train_cfg: dict | None = None,
+        test_cfg: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.backbone = MODELS.build(backbone)
+        self.cls_head = MODELS.build(cls_head)
+        self.spatial_clue_head = MODELS.build(spatial_clue_head)
+        self.temporal_clue_head = MODELS.build(temporal_clue_head)
+        self.num_classes = self.backbone.num_classes + 1
+        self.out_channels = self.num_classes
+        self.align_corners = True
+        settings = dict(
+            cam='clue', background_score=DEFAULT_BACKGROUND_SCORE, presence='image_labels'
+        )
+        unknown = set(test_cfg or {}) - set(settings)
+        if unknown:
+            raise ValueError(f'test_cfg has no {sorted(unknown)}; it knows {sorted(settings)}')
+        settings.update(test_cfg or {})
+        for name, choices in (
+            ('cam', get_args(CamKind)),
+            ('presence', ('image_labels', 'predicted')),
+        ):
+            if settings[name] not in choices:
+                raise ValueError(f'test_cfg.{name}={settings[name]!r}; expected one of {choices}')
+        self.test_cfg = settings
+
+    def extract_feat(self, inputs: Tensor) -> TSViTOutput:
+        """Encode (N, T * (C + 1), H, W)."""
+        return self.backbone(inputs)
+
+    def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
+        """Compute ``loss_cls``, ``loss_aux``, ``loss_clue`` and ``loss_affinity``, weighted.
+
+        Args:
+            inputs: (N, T * (C + 1), H, W).
+            data_samples: N samples with ``gt_score``, multi-hot (K,).
+
+        Raises:
+            ValueError: A sample has no image-level label, or one of another number of classes.
+        """
+        labels = torch.stack([self._image_labels(sample) for sample in data_samples])
+        labels = labels.to(inputs.device)
+        features = self.extract_feat(inputs)
+        maps = self.spatial_clue_head(features)
+        losses = self.cls_head.loss(features.global_tokens, labels)
+        losses |= self.spatial_clue_head.loss(*maps, features.temporal_tokens, labels)
+        cams = self.spatial_clue_head.raw_cam(*maps)
+        losses |= self.temporal_clue_head.loss(cams, features, labels)
+        return losses
+
+    def predict(
+        self, inputs: Tensor, data_samples: list[SegDataSample] | None = None
+    ) -> list[SegDataSample]:
+        """Score the classes of each window and map them.
+
+        Args:
+            inputs: (N, T * (C + 1), H, W).
+            data_samples: N samples, to be completed; new ones when None.
+
+        Returns:
+            Samples with ``pred_score`` (K,) in [0, 1], ``seg_logits`` (K + 1, H, W), whose plane
+            0 is the constant background score and whose other planes are the CAMs in [0, 1], and
+            ``pred_sem_seg`` (1, H, W).
+        """
+        features = self.extract_feat(inputs)
+        scores = self.cls_head.predict(features.global_tokens)
+        present = scores >= 0.5
+        if data_samples is not None and self.test_cfg['presence'] == 'image_labels':
+            for row, sample in enumerate(data_samples):
+                if 'gt_score' in sample:
+                    present[row] = self._image_labels(sample).to(present.device) > 0
+        cams = self.activation_maps(features, present)
+        logits = add_background(
+            enlarge_cams(cams, inputs.shape[-2:]), self.test_cfg['background_score']
+        )
+        samples = self.postprocess_result(logits, data_samples)
+        for sample, score in zip(samples, scores, strict=True):
+            sample.pred_score = score
+        return samples
+
+    def activation_maps(
+        self, features: TSViTOutput, present: Tensor, cam: CamKind | None = None
+    ) -> Tensor:
+        """Compute the CAMs of present classes.
+
+        Args:
+            features: The backbone's output.
+            present: Which classes get a map, bool (N, K).
+            cam: Which CAM; ``test_cfg.cam`` when None.
+
+        Returns:
+            float32 (N, K, h, w), each present map stretched to [0, 1], absent ones zero
+           .
+        """
+        cam = cam or self.test_cfg['cam']
+        with torch.autocast(present.device.type, enabled=False):
+            maps = self._maps(features, cam)
+            pairs = present.nonzero(as_tuple=True)
+            chosen = maps[pairs]
+            if cam in ('clue', 'raw_refined') and len(chosen):
+                pivotal = self.temporal_clue_head(features)
+                chosen = self.temporal_clue_head.refine(chosen, pivotal[pairs].float())
+            cams = torch.zeros_like(maps)
+            cams[pairs] = scale_cams(chosen)
+        return cams
+
+    def _maps(self, features: TSViTOutput, cam: CamKind) -> Tensor:
+        if cam in ('clue', 'clue_unrefined'):
+            return self.spatial_clue_head.clue_cam(features.temporal_tokens)
+        features = features._replace(
+            temporal_tokens=features.temporal_tokens.float(),
+            spatial_tokens=features.spatial_tokens.float(),
+        )
+        temporal, spatial = self.spatial_clue_head(features)
+        if cam == 'temporal':
+            return temporal.relu()
+        if cam == 'spatial':
+            return spatial.relu()
+        return self.spatial_clue_head.raw_cam(temporal, spatial)
+
+    def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
+        """Map (N, T * (C + 1), H, W) to the planes of ``seg_logits``, (N, K + 1, H, W)."""
+        samples = self.predict(inputs)
+        return torch.stack([sample.seg_logits.data for sample in samples])
+
+    def _forward(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> Tensor:
+        return self.cls_head(self.extract_feat(inputs).global_tokens)
+
+    def _image_labels(self, sample: BaseDataElement) -> Tensor:
+        labels = sample.get('gt_score')
+        name = sample.metainfo.get('sample_id', 'a sample')
+        if labels is None:
+            raise ValueError(
+                f'{name} has no image-level label (gt_score): give the dataset masks or '
+                f'image-level labels, and pack with PackSITSInputs'
+            )
+        if tuple(labels.shape) != (self.num_classes - 1,):
+            raise ValueError(
+                f'{name} has an image-level label of shape {tuple(labels.shape)}, but the model '
+                f'knows {self.num_classes - 1} crops (backbone.num_classes, without background)'
+            )
+        return labels
