@@ -1,12 +1,14 @@
 """Datasets of satellite image time series and the transforms that load them."""
 
 from mmexact.datasets.pastis import PASTISDataset
+from mmexact.datasets.pastis24 import PASTIS24Dataset
 from mmexact.datasets.sits_dataset import SITSDataset
 from mmexact.datasets.transforms import LoadSITS, LoadSITSAnnotations, PackSITSInputs
 
 __all__ = [
     'LoadSITS',
     'LoadSITSAnnotations',
+    'PASTIS24Dataset',
     'PASTISDataset',
     'PackSITSInputs',
     'SITSDataset',

@@ -1,4 +1,4 @@
-"""The PASTIS benchmark (Garnot and Landrieu, ICCV 2021): the raw download and the 24 x 24 pickles.
+"""The PASTIS benchmark (Garnot and Landrieu, ICCV 2021) as downloaded.
 
 Folds 1..5 are the official ones; 18 crops, background 0; parcels mostly outside their patch carry
 the void label 19, which becomes 255.
@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from mmseg.registry import DATASETS
 
-from mmexact.datasets.sits_dataset import IGNORED, SITSDataset, map_labels
+from mmexact.datasets.labels import IGNORED, map_labels
+from mmexact.datasets.numpy_files import open_npy
+from mmexact.datasets.sits_dataset import SITSDataset
 from mmexact.sits import check_days
 
 VOID = 19
@@ -65,59 +67,31 @@ METAINFO = dict(
 )
 
 
-def find_data_root(data_root: str | None, contents: str) -> str:
-    """Return the data root, or explain how to get PASTIS.
+PASTIS_SOURCE = (
+    'PASTIS (29 GB) can be downloaded from Zenodo, record 5012942, see '
+    'github.com/VSainteuf/pastis-benchmark'
+)
+
+
+def find_data_root(data_root: str | None, contents: str, source: str) -> str:
+    """Return the data root, or explain how to get the data.
 
     Args:
         data_root: As given in the config.
         contents: A file or folder that must be in it.
+        source: Where the data can be had.
 
     Raises:
         FileNotFoundError: There is no such directory, or it holds something else.
     """
     if data_root is None or not os.path.exists(os.path.join(data_root, contents)):
         where = 'data_root is not set' if data_root is None else os.path.abspath(data_root)
-        state = 'no such directory' if not os.path.isdir(data_root or '') else f'no {contents} here'
+        state = f'no {contents} in it' if os.path.isdir(data_root or '') else 'no such directory'
         raise FileNotFoundError(
-            f'{where}: {state}. PASTIS (29 GB) can be downloaded from Zenodo, record 5012942, '
-            f'see github.com/VSainteuf/pastis-benchmark; set data_root to the unpacked folder, '
-            f'e.g. with --cfg-options train_dataloader.dataset.data_root=DIR. '
-            f'`make demo` needs no download.'
+            f'{where}: {state}. {source}; set data_root to the unpacked folder, e.g. with '
+            f'--cfg-options train_dataloader.dataset.data_root=DIR. `make demo` needs no download.'
         )
     return data_root
-
-
-def open_npy(path: str) -> np.ndarray:
-    """Map a .npy file into memory without reading it.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file is truncated or no plain array.
-    """
-    try:
-        return np.load(path, mmap_mode='r')
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f'{os.path.abspath(path)}: no such file; is the download complete?'
-        ) from None
-    except (ValueError, EOFError) as error:
-        raise ValueError(
-            f'{path}: not a complete .npy array ({_npy_size(path)}); download it again'
-        ) from error
-
-
-def _npy_size(path: str) -> str:
-    """Say how many bytes a .npy file has and how many its header promises."""
-    size = os.path.getsize(path)
-    with open(path, 'rb') as file:
-        try:
-            version = np.lib.format.read_magic(file)
-            read = getattr(np.lib.format, f'read_array_header_{version[0]}_{version[1]}')
-            shape, _, dtype = read(file)
-        except (ValueError, EOFError, AttributeError):
-            return f'{size} bytes, no readable header'
-        expected = file.tell() + int(np.prod(shape)) * dtype.itemsize
-    return f'{size} bytes, expected {expected} for {shape} of type {dtype}'
 
 
 @cache
@@ -199,7 +173,7 @@ class PASTISDataset(SITSDataset):
 
     def load_patches(self) -> Iterator[dict]:
         """Yield the patches of the folds, in the order of ``metadata.geojson``."""
-        data_root = find_data_root(self.data_root, 'metadata.geojson')
+        data_root = find_data_root(self.data_root, 'metadata.geojson', PASTIS_SOURCE)
         metadata = os.path.join(data_root, 'metadata.geojson')
         with open(metadata) as file:
             patches = [feature['properties'] for feature in json.load(file)['features']]
@@ -209,18 +183,9 @@ class PASTISDataset(SITSDataset):
                 f'folds={self.folds}: {metadata} has no fold '
                 f'{sorted(set(self.folds) - known)}, only {sorted(known)}'
             )
-        num_bands: int | None = None
         for patch in patches:
-            if int(patch['Fold']) not in self.folds:
-                continue
-            info = self._patch(patch, metadata)
-            num_bands = num_bands or info['num_bands']
-            if info.pop('num_bands') != num_bands:
-                raise ValueError(
-                    f'{info["img_path"]}: number of bands differs from the {num_bands} of the '
-                    f'patches before'
-                )
-            yield info
+            if int(patch['Fold']) in self.folds:
+                yield self._patch(patch, metadata)
 
     def _patch(self, properties: dict, metadata: str) -> dict:
         name = str(properties['ID_PATCH'])

@@ -1,24 +1,15 @@
 """What all series datasets share: windows of a patch, image-level labels, pseudo masks, filters."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-import mmcv
 import numpy as np
-from einops import rearrange
 from mmengine import list_from_file
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-IGNORED = 255
-"""Mask value of pixels that no loss and no metric looks at."""
-
-PRESENCE = 0.01
-"""A class is present in a window when strictly more than this share of the pixels carry it."""
-
-Window = tuple[int, int, int, int]
-"""(row, column, height, width) in pixels of the patch."""
+from mmexact.datasets.labels import Window, presence, read_image_labels, read_pseudo_mask
 
 
 def window_grid(size: tuple[int, int], window_size: int | None, patch: str) -> list[Window | None]:
@@ -52,74 +43,6 @@ def window_grid(size: tuple[int, int], window_size: int | None, patch: str) -> l
     ]
 
 
-def presence(mask: np.ndarray, windows: Sequence[Window | None], num_crops: int) -> np.ndarray:
-    """Derive image-level labels from a mask (METHOD section 1).
-
-    Args:
-        mask: (H, W) uint8, 0 background, 1..K crops, 255 ignored. Ignored counts as background.
-        windows: As :func:`window_grid` returns them.
-        num_crops: K.
-
-    Returns:
-        (windows, K) float32: 1 where more than 1 % of the window's pixels carry the crop.
-    """
-    if windows[-1] is None:
-        tiles = mask.reshape(1, -1)
-    else:
-        row, column, height, width = windows[-1]
-        tiles = rearrange(
-            mask[: row + height, : column + width],
-            '(rows h) (columns w) -> (rows columns) (h w)',
-            h=height,
-            w=width,
-        )
-    numbered = tiles + 256 * np.arange(len(windows))[:, None]
-    counts = np.bincount(numbered.ravel(), minlength=256 * len(windows)).reshape(-1, 256)
-    return (counts[:, 1 : num_crops + 1] > PRESENCE * tiles.shape[1]).astype(np.float32)
-
-
-def map_labels(mask: np.ndarray, label_map: dict[int, int] | None) -> np.ndarray:
-    """Renumber a uint8 mask by MMSeg's ``label_map``; values outside the map stay."""
-    if label_map is None:
-        return mask
-    table = np.arange(256, dtype=np.uint8)
-    table[list(label_map)] = list(label_map.values())
-    return table[mask]
-
-
-def read_pseudo_mask(info: dict) -> np.ndarray:
-    """Read the pseudo mask of a window, which is already in the classes of the model.
-
-    Args:
-        info: Entry of a dataset built with ``pseudo_label_dir``.
-
-    Returns:
-        (h, w) uint8, 0 background, 1..K crops, 255 ignored.
-
-    Raises:
-        ValueError: The mask has another size than the window, or a label outside the classes.
-    """
-    path = info['seg_map_path']
-    mask = mmcv.imread(path, flag='unchanged', backend='pillow')
-    if mask.dtype != np.uint8 or mask.shape != info['size']:
-        raise ValueError(
-            f'{path}: expected a mask of {info["size"]} pixels of type uint8, got {mask.shape} of '
-            f'type {mask.dtype}; was it made with another window_size?'
-        )
-    check_labels(mask, info['num_classes'], path)
-    return mask
-
-
-def check_labels(mask: np.ndarray, num_classes: int, path: str) -> None:
-    """Refuse labels that are neither a class (0..num_classes - 1) nor ignored (255)."""
-    unknown = mask[(mask >= num_classes) & (mask != IGNORED)]
-    if unknown.size:
-        raise ValueError(
-            f'{path}: label {unknown[0]} in {unknown.size} pixels; expected 0..{num_classes - 1} '
-            f'for the classes of this dataset, or {IGNORED} for ignored pixels'
-        )
-
-
 @DATASETS.register_module()
 class SITSDataset(BaseSegDataset):
     """Satellite image time series, cut into windows, with image-level labels and masks.
@@ -139,7 +62,12 @@ class SITSDataset(BaseSegDataset):
         window_size: Side of the square windows in pixels; None keeps patches whole.
         pseudo_label_dir: Take masks from ``<pseudo_label_dir>/<sample_id>.png`` instead. All must
             be there when the dataset is built.
-        ann_file: Text file with one ``sample_id`` per line: only these, in this order.
+        image_labels_file: CSV file with the columns ``sample_id`` and ``classes`` (names separated
+            by ';'). Image-level labels come from it instead of the masks, which then are not read
+            when the dataset is built; windows that it does not list are left out. A relative path
+            starts at ``data_root``.
+        ann_file: Text file with one ``sample_id`` per line: only these, in this order. A relative
+            path starts at ``data_root``.
         filter_cfg: ``dict(require_crop=True)`` drops windows in which no crop occurs.
         **kwargs: Of :class:`mmseg.datasets.BaseSegDataset` (``data_root``, ``metainfo``,
             ``pipeline``, ``indices``, ``test_mode``, ``lazy_init``, ...).
@@ -153,6 +81,7 @@ class SITSDataset(BaseSegDataset):
         self,
         window_size: int | None = 24,
         pseudo_label_dir: str | None = None,
+        image_labels_file: str | None = None,
         ann_file: str = '',
         filter_cfg: dict | None = None,
         **kwargs: Any,
@@ -161,6 +90,7 @@ class SITSDataset(BaseSegDataset):
             raise ValueError(f'filter_cfg={filter_cfg}; expected dict(require_crop=True) or None')
         self.window_size = window_size
         self.pseudo_label_dir = pseudo_label_dir
+        self.image_labels_file = image_labels_file
         super().__init__(ann_file=ann_file, filter_cfg=filter_cfg, **kwargs)
 
     @classmethod
@@ -181,8 +111,9 @@ class SITSDataset(BaseSegDataset):
     def load_patches(self) -> Iterator[dict]:
         """Yield one dict per patch: everything that its windows share.
 
-        Keys: ``patch`` (name), ``size`` (height, width), ``img_path``, ``seg_map_path``,
-        ``day_of_year``, and whatever else the readers need.
+        Keys: ``patch`` (name), ``size`` (height, width), ``num_bands``, ``img_path``,
+        ``seg_map_path``, ``day_of_year``, whatever else the readers need, and ``mask`` (H, W) where
+        it is at hand already.
         """
         raise NotImplementedError
 
@@ -211,12 +142,22 @@ class SITSDataset(BaseSegDataset):
     def load_data_list(self) -> list[dict]:
         """Cut all patches into windows and work out the image-level labels."""
         data_list: list[dict] = []
+        first: dict = {}
         for patch in self.load_patches():
+            first = first or dict(patch)
+            if patch['num_bands'] != first['num_bands']:
+                raise ValueError(
+                    f'{patch["img_path"]} has {patch["num_bands"]} bands, {first["img_path"]} has '
+                    f'{first["num_bands"]}; expected the same bands everywhere'
+                )
             data_list.extend(self._cut(patch))
+        if self.image_labels_file is not None:
+            data_list = self._label(data_list, self.image_labels_file)
         return self._select(data_list) if self.ann_file else data_list
 
     def _cut(self, patch: dict) -> list[dict]:
-        name, size = patch.pop('patch'), tuple(patch['size'])
+        name, size, mask = patch.pop('patch'), tuple(patch.pop('size')), patch.pop('mask', None)
+        del patch['num_bands']
         windows = window_grid(size, self.window_size, name)
         num_classes = len(self._metainfo['classes'])
         shared = dict(
@@ -226,31 +167,46 @@ class SITSDataset(BaseSegDataset):
             reduce_zero_label=False,
             seg_fields=[],
         )
-        scores = self.image_labels(dict(shared, window=None), windows, num_classes - 1)
+        scores = None
+        if patch['seg_map_path'] is not None and self.image_labels_file is None:
+            if mask is None:
+                mask = self.read_mask(dict(shared, window=None, size=size))
+            scores = presence(mask, windows, num_classes - 1)
         infos = []
         for number, window in enumerate(windows):
+            sample_id = name if window is None else f'{name}_{number}'
             info = dict(
                 shared,
-                sample_id=name if window is None else f'{name}_{number}',
+                sample_id=sample_id,
                 window=window,
                 size=size if window is None else window[2:],
             )
             if scores is not None:
                 info['gt_score'] = scores[number]
             if self.pseudo_label_dir is not None:
-                info['seg_map_path'] = os.path.join(
-                    self.pseudo_label_dir, f'{info["sample_id"]}.png'
-                )
+                info['seg_map_path'] = os.path.join(self.pseudo_label_dir, f'{sample_id}.png')
             infos.append(info)
         return infos
 
-    def image_labels(
-        self, patch: dict, windows: Sequence[Window | None], num_crops: int
-    ) -> np.ndarray | None:
-        """Work out the image-level labels (windows, K) of a patch; None where unknown."""
-        if patch['seg_map_path'] is None:
-            return None
-        return presence(self.read_mask(patch), windows, num_crops)
+    def _label(self, data_list: list[dict], path: str) -> list[dict]:
+        labels = read_image_labels(
+            os.path.join(self.data_root or '', path), self._metainfo['classes']
+        )
+        self._check_ids(list(labels), {info['sample_id'] for info in data_list}, path)
+        return [
+            dict(info, gt_score=labels[info['sample_id']])
+            for info in data_list
+            if info['sample_id'] in labels
+        ]
+
+    @staticmethod
+    def _check_ids(wanted: list[str], known: Collection[str], path: str) -> None:
+        unknown = [sample_id for sample_id in wanted if sample_id not in known]
+        if unknown:
+            raise ValueError(
+                f'{path}: {len(unknown)} of {len(wanted)} sample ids are not in the data, first '
+                f'{unknown[0]!r}; expected ids such as {next(iter(known), None)!r}'
+            )
 
     def _select(self, data_list: list[dict]) -> list[dict]:
         if not os.path.isfile(self.ann_file):
@@ -260,12 +216,7 @@ class SITSDataset(BaseSegDataset):
             )
         wanted = [line.strip() for line in list_from_file(self.ann_file) if line.strip()]
         by_id = {info['sample_id']: info for info in data_list}
-        unknown = [sample_id for sample_id in wanted if sample_id not in by_id]
-        if unknown:
-            raise ValueError(
-                f'{self.ann_file}: {len(unknown)} of {len(wanted)} sample ids are not in the data, '
-                f'first {unknown[0]!r}; expected ids such as {next(iter(by_id))!r}'
-            )
+        self._check_ids(wanted, by_id, self.ann_file)
         return [by_id[sample_id] for sample_id in wanted]
 
     def filter_data(self) -> list[dict]:

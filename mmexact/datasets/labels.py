@@ -1,0 +1,130 @@
+"""Labels of windows: which crops occur, masks and their checks. Class 0 is the background."""
+
+import csv
+import os
+from collections.abc import Sequence
+
+import mmcv
+import numpy as np
+from einops import rearrange
+
+IGNORED = 255
+"""Mask value of pixels that no loss and no metric looks at."""
+
+PRESENCE = 0.01
+"""A crop occurs in a window when strictly more than this share of the pixels carry it."""
+
+Window = tuple[int, int, int, int]
+"""(row, column, height, width) in pixels of the patch."""
+
+
+def presence(mask: np.ndarray, windows: Sequence[Window | None], num_crops: int) -> np.ndarray:
+    """Derive image-level labels from a mask (METHOD section 1).
+
+    Args:
+        mask: (H, W) uint8, 0 background, 1..K crops, 255 ignored. Ignored counts as background.
+        windows: A grid of equal windows, row-major from the top left, or ``[None]`` for all of it.
+        num_crops: K.
+
+    Returns:
+        (windows, K) float32: 1 where more than 1 % of the window's pixels carry the crop.
+    """
+    if windows[-1] is None:
+        tiles = mask.reshape(1, -1)
+    else:
+        row, column, height, width = windows[-1]
+        tiles = rearrange(
+            mask[: row + height, : column + width],
+            '(rows h) (columns w) -> (rows columns) (h w)',
+            h=height,
+            w=width,
+        )
+    numbered = tiles + 256 * np.arange(len(windows))[:, None]
+    counts = np.bincount(numbered.ravel(), minlength=256 * len(windows)).reshape(-1, 256)
+    return (counts[:, 1 : num_crops + 1] > PRESENCE * tiles.shape[1]).astype(np.float32)
+
+
+def read_image_labels(path: str, classes: Sequence[str]) -> dict[str, np.ndarray]:
+    """Read image-level labels from a CSV file with the columns ``sample_id`` and ``classes``.
+
+    Args:
+        path: The file. ``classes`` holds the names of the crops that occur, separated by ';';
+            it may be empty.
+        classes: Names of all classes, the background first.
+
+    Returns:
+        float32 (K,) by sample id, 1 for crops that occur.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: A column is missing, or a class is unknown.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f'{os.path.abspath(path)}: no such image_labels_file; expected a CSV file with the '
+            f'columns sample_id and classes'
+        )
+    labels = {}
+    with open(path, newline='') as file:
+        rows = csv.DictReader(file)
+        if not {'sample_id', 'classes'} <= set(rows.fieldnames or ()):
+            raise ValueError(
+                f'{path}: columns {rows.fieldnames}; expected sample_id and classes (names '
+                f"separated by ';')"
+            )
+        for row in rows:
+            names = [name.strip() for name in (row['classes'] or '').split(';') if name.strip()]
+            unknown = set(names) - set(classes[1:])
+            if unknown:
+                raise ValueError(
+                    f'{path}, line {rows.line_num}: no such crop {sorted(unknown)}; expected names '
+                    f'from {tuple(classes[1:])}'
+                )
+            labels[row['sample_id'].strip()] = np.isin(classes[1:], names).astype(np.float32)
+    return labels
+
+
+def map_labels(mask: np.ndarray, label_map: dict[int, int] | None) -> np.ndarray:
+    """Renumber a uint8 mask by MMSeg's ``label_map``; values outside the map stay."""
+    if label_map is None:
+        return mask
+    table = np.arange(256, dtype=np.uint8)
+    table[list(label_map)] = list(label_map.values())
+    return table[mask]
+
+
+def check_labels(mask: np.ndarray, num_classes: int, path: str) -> None:
+    """Refuse labels that are neither a class (0..num_classes - 1) nor ignored (255).
+
+    Raises:
+        ValueError: There is another label; the message names the file, the label and how often.
+    """
+    unknown = mask[((mask < 0) | (mask >= num_classes)) & (mask != IGNORED)]
+    if unknown.size:
+        raise ValueError(
+            f'{path}: label {unknown[0]} (and others outside the classes) in {unknown.size} '
+            f'pixels; expected 0..{num_classes - 1}, or {IGNORED} for ignored pixels'
+        )
+
+
+def read_pseudo_mask(info: dict) -> np.ndarray:
+    """Read the pseudo mask of a window, which is already in the classes of the model.
+
+    Args:
+        info: Entry of a dataset built with ``pseudo_label_dir``.
+
+    Returns:
+        (h, w) uint8, 0 background, 1..K crops, 255 ignored.
+
+    Raises:
+        ValueError: The mask has another size than the window, or a label outside the classes.
+    """
+    path = info['seg_map_path']
+    mask = mmcv.imread(path, flag='unchanged', backend='pillow')
+    if mask.dtype != np.uint8 or mask.shape != tuple(info['size']):
+        raise ValueError(
+            f'{path}: expected a mask of {info["size"]} pixels of type uint8, got {mask.shape} of '
+            f'type {mask.dtype}; was it made with another window_size?'
+        )
+    check_labels(mask, info['num_classes'], path)
+    return mask
