@@ -72,7 +72,7 @@ CROPS: tuple[Calendar, ...] = (
         dry=1.7,
         sown=_d(10, 22),
         harvest=_d(7, 20),
-        traits=(0.8, -0.3, -0.2),
+        traits=(0.4, -0.3, -0.2),
     ),
     Calendar(
         'Corn',
@@ -89,7 +89,7 @@ CROPS: tuple[Calendar, ...] = (
         dry=1.6,
         sown=_d(10, 5),
         harvest=_d(6, 29),
-        traits=(-0.4, -0.3, -0.5),
+        traits=(-0.2, -0.3, -0.4),
     ),
     Calendar(
         'Winter rapeseed',
@@ -231,7 +231,7 @@ NATURAL: tuple[Calendar, ...] = (
         ),
         base=0.9,
         dry=0.9,
-        traits=(-0.6, -0.9, -0.9),
+        traits=(-0.4, -0.6, -0.6),
     ),
 )
 COVERS = CROPS + NATURAL

@@ -33,7 +33,7 @@ TILES = {
     't32ulu': ((1_030_000, 6_830_000), Region(4.0, (1.0, 0.2, 0.0, 0.4))),
 }
 REVISIT = 5
-LAST_DAY = season_day(8, 31) + 50
+LAST_DAY = season_day(10, 20, 2019)
 MOST_DATES = (LAST_DAY - 14) // REVISIT
 
 

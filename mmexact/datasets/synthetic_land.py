@@ -76,7 +76,7 @@ def draw_parcels(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     for block in range(len(centres)):
         inside = blocks == block
         angle = rng.uniform(0, np.pi)
-        area = np.clip(rng.lognormal(np.log(190), 0.45), 60, 600)
+        area = np.clip(rng.lognormal(np.log(260), 0.45), 80, 700)
         aspect = np.clip(rng.lognormal(np.log(1.8), 0.35), 1, 4)
         along, across = np.sqrt(area * aspect), np.sqrt(area / aspect)
         u = x[inside] * np.cos(angle) + y[inside] * np.sin(angle) + 2 * SIZE
@@ -107,6 +107,7 @@ def draw_background(rng: np.random.Generator, blocks: np.ndarray) -> np.ndarray:
     edge[1:] |= blocks[1:] != blocks[:-1]
     cover[edge & (smooth_noise(rng, SIZE, 24)[0] > 0)] = GRASS
     woods, stand = smooth_noise(rng, SIZE, 30)[0], smooth_noise(rng, SIZE, 25)[0]
+    woods = woods + 0.25 * smooth_noise(rng, SIZE, 7)[0]
     wooded = woods > np.quantile(woods, 1 - rng.uniform(0.04, 0.24))
     cover[wooded] = np.where(stand > 0.5, EVERGREEN, DECIDUOUS)[wooded]
     if rng.random() < 0.6:
@@ -116,7 +117,7 @@ def draw_background(rng: np.random.Generator, blocks: np.ndarray) -> np.ndarray:
         valley = smooth_noise(rng, SIZE, 45)[0]
         slope = np.hypot(*np.gradient(valley)) + 0.01
         # the zero line of a smooth field winds through the patch like a river
-        cover[np.abs(valley) / slope < rng.uniform(1, 3)] = WATER
+        cover[np.abs(valley) / slope < rng.uniform(0.7, 2.2)] = WATER
     if rng.random() < 0.25:
         basin = smooth_noise(rng, SIZE, 28)[0]
         cover[basin > np.quantile(basin, 1 - rng.uniform(0.01, 0.04))] = WATER
@@ -139,10 +140,13 @@ def draw_land(
     count = int(parcels.max()) + 1
     block_of = ndimage.maximum(blocks, parcels, np.arange(count)).astype(int)
 
-    shares = CROP_SHARES[:num_crops] ** 0.8 * rng.lognormal(0, 0.5, num_crops)
-    shares[list(favoured)] *= 5
+    shares = CROP_SHARES[:num_crops] * rng.lognormal(0, 0.5, num_crops)
+    shares /= shares.sum()
+    shares[list(favoured)] = np.maximum(4 * shares[list(favoured)], 0.15)
     keep = int(rng.integers(4, 7))
     shares[np.argsort(shares)[:-keep]] *= 0.05
+    # no crop takes a whole patch, whatever the draw
+    shares = np.minimum(shares / shares.sum(), 0.4)
     shares /= shares.sum()
     # neighbours often grow the same: two crops dominate each block
     covers = rng.choice(num_crops, count, p=shares)

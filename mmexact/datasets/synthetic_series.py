@@ -27,8 +27,8 @@ def draw_units(
 ) -> Units:
     """Draw how each unit departs from its cover's calendar."""
     count = len(covers)
-    shift = (region.shift + rng.normal(0, 4) + rng.normal(0, 6.5, count)) * difficulty
-    vigour = np.exp(difficulty * (rng.normal(0, 0.05) + rng.normal(0, 0.14, count)))
+    shift = (region.shift + rng.normal(0, 5) + rng.normal(0, 8, count)) * difficulty
+    vigour = np.exp(difficulty * (rng.normal(0, 0.08) + rng.normal(0, 0.22, count)))
     cuts = np.full((count, 4), np.inf)
     for row, cover in enumerate(covers):
         days = COVERS[cover].cuts
@@ -38,7 +38,7 @@ def draw_units(
     # the harder, the less leaves tell crops apart
     distinct = 2 / (1 + difficulty)
     traits = distinct * np.array([COVERS[c].traits for c in covers])
-    traits += rng.normal(0, 0.35 * difficulty, traits.shape)
+    traits += rng.normal(0, 0.6 * difficulty, traits.shape)
     catch = rng.uniform(0.5, 2.2, count) * (rng.random(count) < 0.3)
     regrowth = rng.uniform(0.3, 1.8, count) * (rng.random(count) < 0.4)
     return Units(covers, shift, vigour, catch * difficulty, regrowth * difficulty, cuts, traits)
@@ -97,7 +97,7 @@ def draw_series(
     count, dates = len(land.covers), len(days)
     units = draw_units(rng, land.covers, region, difficulty)
     leaf, dry, flower = phenology.canopy(units, days)
-    leaf *= np.exp(rng.normal(0, 0.06 * difficulty, leaf.shape))
+    leaf *= np.exp(rng.normal(0, 0.10 * difficulty, leaf.shape))
     leaves, flowers = phenology.leaf_spectra(units)
     top = leaves[:, None] + flower[:, :, None].astype(np.float32) * (flowers - leaves)[:, None]
 
@@ -114,7 +114,7 @@ def draw_series(
     darkening = np.linspace(0.25, 0.5, len(phenology.BANDS))
     substrate = spectra[:, None] * (1 - wet[:, :, None] * darkening)
 
-    texture = np.exp(0.13 * difficulty * smooth_noise(rng, SIZE, 5)[0])
+    texture = np.exp(0.18 * difficulty * smooth_noise(rng, SIZE, 5)[0])
     ground = np.exp(0.07 * difficulty * smooth_noise(rng, SIZE, 7)[0])
     roofs = np.exp(rng.normal(0, 0.28, (SIZE, SIZE)).astype(np.float32))
     ground *= np.where(land.units == count - len(COVERS) + BUILT, roofs, 1)
@@ -143,5 +143,5 @@ def draw_series(
     series[affected] = lit * (1 - opacity) + opacity * brightness * colour[:, None, None]
 
     noise = rng.standard_normal(series.shape, dtype=np.float32)
-    series += noise * difficulty * (0.004 + 0.02 * series)
+    series += noise * difficulty * (0.006 + 0.025 * series)
     return np.clip(np.rint(series * 10000), 1, 32767).astype(np.int16)
