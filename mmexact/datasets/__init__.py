@@ -2,6 +2,7 @@
 
 from mmexact.datasets.pastis import PASTISDataset
 from mmexact.datasets.pastis24 import PASTIS24Dataset
+from mmexact.datasets.raster_series import RasterSeriesDataset
 from mmexact.datasets.sits_dataset import SITSDataset
 from mmexact.datasets.transforms import LoadSITS, LoadSITSAnnotations, PackSITSInputs
 
@@ -11,5 +12,6 @@ __all__ = [
     'PASTIS24Dataset',
     'PASTISDataset',
     'PackSITSInputs',
+    'RasterSeriesDataset',
     'SITSDataset',
 ]

@@ -29,19 +29,18 @@ def presence(mask: np.ndarray, windows: Sequence[Window | None], num_crops: int)
     Returns:
         (windows, K) float32: 1 where more than 1 % of the window's pixels carry the crop.
     """
-    if windows[-1] is None:
-        tiles = mask.reshape(1, -1)
-    else:
-        row, column, height, width = windows[-1]
+    row, column, height, width = windows[-1] or (0, 0, *mask.shape)
+    columns = (column + width) // width
+    counts = []
+    # A row of windows at a time, because counting takes 16 bytes per pixel.
+    for top in range(0, row + 1, height):
         tiles = rearrange(
-            mask[: row + height, : column + width],
-            '(rows h) (columns w) -> (rows columns) (h w)',
-            h=height,
-            w=width,
+            mask[top : top + height, : column + width], 'h (columns w) -> columns (h w)', w=width
         )
-    numbered = tiles + 256 * np.arange(len(windows))[:, None]
-    counts = np.bincount(numbered.ravel(), minlength=256 * len(windows)).reshape(-1, 256)
-    return (counts[:, 1 : num_crops + 1] > PRESENCE * tiles.shape[1]).astype(np.float32)
+        numbered = tiles + 256 * np.arange(columns)[:, None]
+        counts.append(np.bincount(numbered.ravel(), minlength=256 * columns).reshape(-1, 256))
+    crops = np.concatenate(counts)[:, 1 : num_crops + 1]
+    return (crops > PRESENCE * height * width).astype(np.float32)
 
 
 def read_image_labels(path: str, classes: Sequence[str]) -> dict[str, np.ndarray]:

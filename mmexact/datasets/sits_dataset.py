@@ -126,7 +126,8 @@ class SITSDataset(BaseSegDataset):
             dates: (T',) indices into the series, ascending.
 
         Returns:
-            (T', C, h, w) digital numbers in the type of the file.
+            (T', C, h, w) digital numbers in the type of the file; a masked array where pixels were
+            observed at none of the dates.
         """
         raise NotImplementedError
 

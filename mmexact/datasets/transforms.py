@@ -6,6 +6,7 @@ from mmcv.transforms import BaseTransform
 from mmseg.datasets.transforms import PackSegInputs
 from mmseg.registry import TRANSFORMS
 
+from mmexact.datasets.labels import IGNORED
 from mmexact.sits import fold_time, to_image
 
 WIDER = {'uint8': 'int16', 'int8': 'int16', 'uint16': 'int32', 'float16': 'float32'}
@@ -34,7 +35,8 @@ class LoadSITS(BaseTransform):
 
     Adds ``img`` (H, W, T * (C + 1)), a transposed view of channel-first memory, ``img_shape`` and
     ``ori_shape``, and cuts ``day_of_year`` down to the chosen dates. Series shorter than
-    ``num_dates`` stay as they are; the data preprocessor pads.
+    ``num_dates`` stay as they are; the data preprocessor pads. Where the reader masks pixels,
+    because they were never observed, ``unobserved`` (H, W) is added as well.
 
     Args:
         num_dates: Largest number of dates to keep; None keeps all.
@@ -69,6 +71,9 @@ class LoadSITS(BaseTransform):
         dates = self.choose(len(results['day_of_year']))
         days = results['day_of_year'][dates]
         series = results['read_series'](results, dates)
+        if isinstance(series, np.ma.MaskedArray):
+            results['unobserved'] = np.logical_or.reduce(series.mask, axis=(0, 1))
+            series = series.data
         series = series.astype(WIDER.get(series.dtype.name, series.dtype), copy=False)
         if series.dtype == np.float64:
             series = series.astype(np.float32)
@@ -83,7 +88,10 @@ class LoadSITS(BaseTransform):
 
 @TRANSFORMS.register_module()
 class LoadSITSAnnotations(BaseTransform):
-    """Read the mask of a window as ``gt_seg_map`` (H, W) uint8; 255 is ignored."""
+    """Read the mask of a window as ``gt_seg_map`` (H, W) uint8; 255 is ignored.
+
+    Put it behind :class:`LoadSITS`, so that pixels without any observation are ignored.
+    """
 
     def transform(self, results: dict) -> dict:
         """Load the mask of one entry of a :class:`SITSDataset`.
@@ -96,7 +104,10 @@ class LoadSITSAnnotations(BaseTransform):
                 f'{results["sample_id"]}: there is no mask to load; give the dataset masks or a '
                 f'pseudo_label_dir, or take LoadSITSAnnotations out of the pipeline'
             )
-        results['gt_seg_map'] = results['read_mask'](results)
+        mask = results['read_mask'](results)
+        if 'unobserved' in results:
+            mask = np.where(results['unobserved'], np.uint8(IGNORED), mask)
+        results['gt_seg_map'] = mask
         results['seg_fields'].append('gt_seg_map')
         return results
 

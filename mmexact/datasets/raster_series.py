@@ -1,0 +1,148 @@
+"""A user's own data: dated rasters of an area, with a raster of labels or a table of them."""
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from mmseg.registry import DATASETS
+
+from mmexact.datasets.labels import IGNORED, check_labels
+from mmexact.datasets.raster_files import (
+    RasterSeries,
+    fill_gaps,
+    open_raster,
+    read_dates,
+    read_window,
+)
+from mmexact.datasets.raster_search import check_grid, find_series
+from mmexact.datasets.sits_dataset import SITSDataset
+
+
+@DATASETS.register_module()
+class RasterSeriesDataset(SITSDataset):
+    """Series of dated rasters in any format of GDAL, read window by window.
+
+    What was not observed (no data) is interpolated in time, see
+    :func:`~mmexact.datasets.raster_files.fill_gaps`; pixels that were never observed are 0 and
+    ignored in masks. Besides what :class:`SITSDataset` says, an entry of the data list has
+    ``georeference``: ``crs`` (WKT or None) and ``transform`` (six floats) of the window.
+
+    A window of a tiled file costs its tiles; one of an untiled file costs its rows over the whole
+    width, so tile large rasters.
+
+    Args:
+        data_root: Folder that relative paths start at.
+        series: For each area a name, which the sample ids start with, and ``dict(rasters=...,
+            mask=...)``: the glob pattern of its rasters, and the raster of labels on the same grid,
+            or None.
+        codes: Class name, or 'ignored', by value of the label raster, e.g. ``{1: 'Cultivated'}``.
+            By default the values are the classes already, 255 ignored.
+        other_codes: Class name for values that ``codes`` does not list, or 'ignored'. No data is
+            always ignored, unless it is listed.
+        search: Which bands and dates to use: arguments ``bands``, ``band_pattern``,
+            ``date_pattern``, ``date_tag``, ``date_range``, ``nodata`` of
+            :func:`~mmexact.datasets.raster_search.find_series`.
+        **kwargs: Of :class:`SITSDataset`; ``metainfo=dict(classes=...)`` is needed and starts with
+            the background. Image-level labels come from the label raster by the 1 % rule, or from
+            ``image_labels_file``.
+
+    Raises:
+        FileNotFoundError: A raster is missing.
+        ValueError: Rasters do not agree, a date or a band is missing, or a label is unknown.
+    """
+
+    def __init__(
+        self,
+        data_root: str | None = None,
+        series: Mapping[str, Mapping[str, str | None]] | None = None,
+        codes: Mapping[int, str] | None = None,
+        other_codes: str = 'ignored',
+        search: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if not series:
+            raise ValueError(
+                "series is not set; expected e.g. dict(area=dict(rasters='series/*.tif', "
+                "mask='labels.tif'))"
+            )
+        classes = (kwargs.get('metainfo') or {}).get('classes')
+        if not classes:
+            raise ValueError(
+                'metainfo=dict(classes=...) is not set; name all classes, the background first'
+            )
+        names = dict(zip([*classes, 'ignored'], [*range(len(classes)), IGNORED], strict=True))
+        for name in {*(codes or {}).values(), other_codes}:
+            if name not in names:
+                raise ValueError(f'codes: no such class {name!r}; expected one of {list(names)}')
+        self.series = {name: dict(paths) for name, paths in series.items()}
+        self.codes = None if codes is None else {code: names[codes[code]] for code in codes}
+        self.other_codes = names[other_codes]
+        self.search = dict(search or {})
+        self.rasters: dict[str, RasterSeries] = {}
+        super().__init__(data_root=data_root, **kwargs)
+
+    def load_patches(self) -> Iterator[dict]:
+        """Yield the areas."""
+        root = self.data_root or ''
+        if not os.path.isdir(root or '.'):
+            raise FileNotFoundError(f'{os.path.abspath(root)}: data_root is no such directory')
+        for name, paths in self.series.items():
+            rasters = find_series(root, str(paths['rasters']), **self.search)
+            self.rasters[name] = rasters
+            mask_path = paths.get('mask') and os.path.join(root, str(paths['mask']))
+            if mask_path:
+                check_grid(mask_path, rasters.files[0][0])
+            patch = dict(
+                patch=name,
+                series=name,
+                size=rasters.size,
+                num_bands=rasters.num_bands,
+                img_path=rasters.files[0][0],
+                seg_map_path=mask_path,
+                day_of_year=rasters.day_of_year(),
+            )
+            if mask_path and self.image_labels_file is None:
+                num_classes = len(self._metainfo['classes'])
+                patch['mask'] = self.read_mask(
+                    self._attach(dict(patch, window=None, num_classes=num_classes))
+                )
+            yield patch
+
+    def _attach(self, info: dict) -> dict:
+        rasters = self.rasters[info['series']]
+        return dict(
+            info,
+            rasters=rasters,
+            codes=self.codes,
+            other_codes=self.other_codes,
+            georeference=rasters.georeference(info['window']),
+        )
+
+    def get_data_info(self, idx: int) -> dict:
+        """Return an entry of the data list, with what all windows of a series share."""
+        return self._attach(super().get_data_info(idx))
+
+    @staticmethod
+    def read_series(info: dict, dates: np.ndarray) -> np.ndarray:
+        """Read (T', C, h, w), gaps filled; masked where a pixel was never observed."""
+        values, valid = read_dates(info['rasters'], dates, info['window'])
+        return values if valid.all() else fill_gaps(values, valid, info['rasters'].days(dates))
+
+    @staticmethod
+    def read_mask(info: dict) -> np.ndarray:
+        """Read (h, w) uint8 classes, 255 where there is no data or the code is ignored."""
+        path = info['seg_map_path']
+        window = info['window'] or (0, 0, *info['size'])
+        values = read_window(open_raster(path), (1,), window)[0]
+        if values.dtype.kind not in 'iu':
+            raise ValueError(f'{path}: labels of type {values.dtype}; expected integers')
+        if info['codes'] is None:
+            labels = values.filled(IGNORED)
+            check_labels(labels, info['num_classes'], path)
+            return labels.astype(np.uint8)
+        mask = np.full(values.shape, info['other_codes'], dtype=np.uint8)
+        mask[np.ma.getmaskarray(values)] = IGNORED
+        for code, label in info['codes'].items():
+            mask[values.data == code] = label
+        return mask
