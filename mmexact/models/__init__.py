@@ -1,11 +1,11 @@
 """Models, registered with MMSegmentation."""
 
-from .cls_head import ClassTokenHead
-from .data_preprocessor import SITSDataPreprocessor
-from .exact import ExactClassifier
-from .spatial_clue_head import SpatialClueHead
-from .temporal_clue_head import TemporalClueHead
-from .tsvit import TSViT, TSViTHead, TSViTOutput
+from mmexact.models.cls_head import ClassTokenHead
+from mmexact.models.data_preprocessor import SITSDataPreprocessor
+from mmexact.models.exact import ExactClassifier
+from mmexact.models.spatial_clue_head import SpatialClueHead
+from mmexact.models.temporal_clue_head import TemporalClueHead
+from mmexact.models.tsvit import TSViT, TSViTHead, TSViTOutput
 
 __all__ = [
     'ClassTokenHead',

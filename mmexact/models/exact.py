@@ -9,8 +9,8 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from ..pseudo_labels import DEFAULT_BACKGROUND_SCORE, add_background, enlarge_cams, scale_cams
-from .tsvit import TSViTOutput
+from mmexact.models.tsvit import TSViTOutput
+from mmexact.pseudo_labels import DEFAULT_BACKGROUND_SCORE, add_background, enlarge_cams, scale_cams
 
 CamKind = Literal['clue', 'clue_unrefined', 'raw', 'raw_refined', 'temporal', 'spatial']
 """``clue`` is the paper's; the others are its parts, to compare with: the clue-based CAM before

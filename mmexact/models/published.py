@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ..sits import DAYS
+from mmexact.sits import DAYS
 
 ENCODERS = {
     'temporal_transformer': 'backbone.temporal_encoder',

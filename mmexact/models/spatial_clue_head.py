@@ -12,7 +12,7 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from .tsvit import TSViTOutput
+from mmexact.models.tsvit import TSViTOutput
 
 SINKHORN_EPSILON = 0.05
 SINKHORN_ROUNDS = 3

@@ -6,7 +6,7 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from .tsvit import TSViTOutput
+from mmexact.models.tsvit import TSViTOutput
 
 MIN_VARIANCE = 1e-8
 

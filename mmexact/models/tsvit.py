@@ -15,7 +15,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ..sits import DAYS, unfold_time
+from mmexact.sits import DAYS, unfold_time
 
 AttentionResidual = Literal['input', 'normed', 'both']
 

@@ -1,0 +1,65 @@
+"""PASTIS in windows of 24 x 24 pixels: stage 1, and stage 2 on the same windows.
+
+Set the environment variable ROTATION to 1..5 to rotate the official folds: rotation 1 trains on
+folds 1-3, validates on 4 and tests on 5; each further one moves all of them up by one.
+"""
+
+rotation = int('{{$ROTATION:1}}')
+folds = [(rotation + offset - 1) % 5 + 1 for offset in range(5)]
+train_folds, val_folds, test_folds = folds[:3], folds[3:4], folds[4:]
+
+dataset_type = 'PASTISDataset'
+data_root = 'data/PASTIS'
+# Band statistics of fold 1 (B2 B3 B4 B5 B6 B7 B8 B8A B11 B12), as the paper uses them.
+data_preprocessor = dict(
+    type='SITSDataPreprocessor',
+    mean=[
+        1165.94, 1375.65, 1429.22, 1764.80, 2719.27, 3063.61, 3205.90, 3319.11, 2422.90, 1639.37,
+    ],
+    std=[
+        1942.62, 1881.92, 1959.38, 1867.22, 1754.59, 1769.40, 1784.86, 1767.71, 1458.96, 1299.28,
+    ],
+    num_dates=60,
+)  # fmt: skip
+
+train_pipeline = [
+    dict(type='LoadSITS', num_dates=60),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='RandomFlip', prob=0.5, direction='vertical'),
+    dict(type='PackSITSInputs'),
+]
+test_pipeline = [
+    dict(type='LoadSITS', num_dates=60),
+    dict(type='LoadSITSAnnotations'),
+    dict(type='PackSITSInputs'),
+]
+
+windows = dict(type=dataset_type, data_root=data_root, window_size=24)
+train_dataloader = dict(
+    batch_size=48,
+    num_workers=4,
+    persistent_workers=True,
+    drop_last=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(**windows, folds=train_folds, pipeline=train_pipeline),
+)
+val_dataloader = dict(
+    batch_size=48,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(**windows, folds=val_folds, pipeline=test_pipeline, test_mode=True),
+)
+# Pseudo masks are wanted of the windows that stage 3 trains on, and are judged there.
+test_dataloader = dict(
+    batch_size=48,
+    num_workers=4,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(**windows, folds=train_folds, pipeline=test_pipeline, test_mode=True),
+)
+
+val_evaluator = [
+    dict(type='mmpretrain.AveragePrecision'),
+    dict(type='PseudoLabelMetric'),
+]
+test_evaluator = val_evaluator

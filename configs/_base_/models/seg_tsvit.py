@@ -1,0 +1,30 @@
+"""TSViT as a segmentor for PASTIS: 10 bands, background and 18 crops."""
+
+model = dict(
+    type='EncoderDecoder',
+    backbone=dict(
+        type='TSViT',
+        in_channels=10,
+        num_classes=19,
+        img_size=24,
+        patch_size=2,
+        embed_dims=128,
+        temporal_depth=4,
+        spatial_depth=4,
+        num_heads=4,
+        head_dims=32,
+        mlp_ratio=4,
+        attn_residual='both',
+        mask_padding=False,
+    ),
+    decode_head=dict(
+        type='TSViTHead',
+        in_channels=128,
+        num_classes=19,
+        patch_size=2,
+        pixel_order='patch',
+        loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True),
+    ),
+    train_cfg=dict(),
+    test_cfg=dict(mode='slide', crop_size=(24, 24), stride=(24, 24)),
+)

@@ -1,0 +1,104 @@
+"""What pseudo masks are worth, judged against pixel labels."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger, print_log
+from mmseg.registry import METRICS
+from prettytable import PrettyTable
+
+from mmexact.pseudo_labels import (
+    BACKGROUND_SCORES,
+    DEFAULT_BACKGROUND_SCORE,
+    confusion_by_score,
+    confusion_scores,
+    score_histogram,
+)
+
+
+@METRICS.register_module()
+class PseudoLabelMetric(BaseMetric):
+    """Overall accuracy and mIoU of pseudo masks, for all background scores in one pass.
+
+    Reads ``seg_logits`` (plane 0 the background score, planes 1..K the CAMs) and ``gt_sem_seg``
+    of each sample. Reports ``OA`` and ``mIoU`` at ``background_score``, which looked at no pixel
+    label, and beside them what the best score in hindsight would have given: ``hindsight_OA`` and
+    ``hindsight_mIoU`` at ``hindsight_score``, the one with the highest OA, as in the paper.
+
+    Args:
+        background_score: Score of the masks that count, between 0 and 1.
+        background_scores: Scores to try in hindsight, ascending.
+        absent_classes: What a class counts that occurs neither in truth nor in the masks: 'skip'
+            leaves it out of the mean, 'zero' counts an IoU of zero, as the published code does.
+        ignore_index: True class of pixels that do not count.
+        collect_device: Where ranks meet, see MMEngine.
+        prefix: Prefix of the names.
+    """
+
+    default_prefix = 'pseudo'
+
+    def __init__(
+        self,
+        background_score: float = DEFAULT_BACKGROUND_SCORE,
+        background_scores: Sequence[float] = BACKGROUND_SCORES,
+        absent_classes: Literal['skip', 'zero'] = 'skip',
+        ignore_index: int = 255,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+    ) -> None:
+        super().__init__(collect_device, prefix)
+        self.background_score = background_score
+        self.background_scores = tuple(sorted({*background_scores, background_score}))
+        self.hindsight_scores = set(background_scores)
+        self.absent_classes = absent_classes
+        self.ignore_index = ignore_index
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Count the pixels of one batch.
+
+        Raises:
+            ValueError: A sample has no mask to compare with.
+        """
+        for sample in data_samples:
+            if 'gt_sem_seg' not in sample:
+                raise ValueError(
+                    f'{sample.get("sample_id", "a sample")} has no pixel labels, which '
+                    f'PseudoLabelMetric compares with: add LoadSITSAnnotations to the pipeline, '
+                    f'or take the metric out (evaluator=[])'
+                )
+            histogram = score_histogram(
+                sample['seg_logits']['data'][1:],
+                sample['gt_sem_seg']['data'].squeeze(0).to(sample['seg_logits']['data'].device),
+                self.background_scores,
+                self.ignore_index,
+            )
+            self.results.append(histogram.cpu())
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Score the masks of all samples together, and log the IoU of each class."""
+        confusion = confusion_by_score(torch.stack(results).sum(0))
+        accuracy, miou = confusion_scores(confusion, self.absent_classes)
+        chosen = self.background_scores.index(self.background_score)
+        tried = torch.tensor([score in self.hindsight_scores for score in self.background_scores])
+        best = int(accuracy.masked_fill(~tried, -1).argmax())
+        self._log_classes(confusion[chosen])
+        return dict(
+            OA=accuracy[chosen].item(),
+            mIoU=miou[chosen].item(),
+            background_score=self.background_score,
+            hindsight_OA=accuracy[best].item(),
+            hindsight_mIoU=miou[best].item(),
+            hindsight_score=self.background_scores[best],
+        )
+
+    def _log_classes(self, confusion: torch.Tensor) -> None:
+        hits = confusion.diagonal().double()
+        iou = 100 * hits / (confusion.sum(0) + confusion.sum(1) - hits)
+        table = PrettyTable(['class', 'IoU', 'true pixels', 'pixels in masks'])
+        names = (self.dataset_meta or {}).get('classes', range(len(iou)))
+        for row in zip(names, iou, confusion.sum(1), confusion.sum(0), strict=True):
+            table.add_row([row[0], f'{row[1]:.2f}', int(row[2]), int(row[3])])
+        title = f'pseudo masks at background score {self.background_score}'
+        print_log(f'{title}:\n{table}', MMLogger.get_current_instance())
