@@ -87,8 +87,10 @@ class TemporalClueHead(BaseModule):
         # The cosine is taken of normalised features, the deviation of the features themselves.
         unit = F.normalize(features, dim=1)
         cosine = (unit.unsqueeze(1) * neighbours(unit, self.dilation)).sum(2)
+        # Written out: torch.var along a dimension that is not the last one is many times slower.
+        variance = (around - around.mean(1, keepdim=True)).square().sum(1) / (around.shape[1] - 1)
         # Where all neighbours are alike (a window without data) the root has no gradient.
-        deviation = around.var(dim=1).clamp(min=MIN_VARIANCE).sqrt().mean(1, keepdim=True)
+        deviation = variance.clamp(min=MIN_VARIANCE).sqrt().mean(1, keepdim=True)
         return (cosine / (deviation + 1e-8) / self.temperature).softmax(1)
 
     def propagate(self, maps: Tensor, affinity: Tensor) -> Tensor:
