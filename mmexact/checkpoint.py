@@ -1,6 +1,7 @@
 """Checkpoints in: nothing but tensors and plain values is unpickled, and every weight must fit."""
 
 import pickle
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
+
+multiarray = import_module('numpy._core.multiarray')
 
 
 def _history_method(owner: type, name: str) -> Any:
@@ -23,7 +26,7 @@ ADMITTED = [
     (_history_method, 'builtins.getattr'),
     # numpy 1 wrote other names for the same two functions.
     *(
-        (getattr(np._core.multiarray, name), f'{module}.multiarray.{name}')
+        (getattr(multiarray, name), f'{module}.multiarray.{name}')
         for name in ('_reconstruct', 'scalar')
         for module in ('numpy._core', 'numpy.core')
     ),
@@ -86,9 +89,10 @@ def load_weights(model: nn.Module, path: str | Path) -> dict[str, Any]:
         ValueError: The file is no checkpoint, or one of another model: names or shapes differ.
     """
     checkpoint = read_checkpoint(path)
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    ours, theirs = model.state_dict(), checkpoint['state_dict']
+    bare: Any = model
+    while is_model_wrapper(bare) or isinstance(bare, BaseTTAModel):
+        bare = bare.module
+    ours, theirs = bare.state_dict(), checkpoint['state_dict']
     problems = []
     if missing := sorted(ours.keys() - theirs.keys()):
         problems.append(f'{len(missing)} weights are missing ({_few(missing)})')
@@ -103,10 +107,10 @@ def load_weights(model: nn.Module, path: str | Path) -> dict[str, Any]:
         problems.append(f'{len(shapes)} have another shape ({_few(shapes)})')
     if problems:
         raise ValueError(
-            f'{path} is a checkpoint of another model than {type(model).__name__} as the config '
+            f'{path} is a checkpoint of another model than {type(bare).__name__} as the config '
             f'describes it: {"; ".join(problems)}. Test with the config it was trained with'
         )
-    model.load_state_dict(theirs)
+    bare.load_state_dict(theirs)
     return checkpoint
 
 
