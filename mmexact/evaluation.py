@@ -102,3 +102,20 @@ class PseudoLabelMetric(BaseMetric):
             table.add_row([row[0], f'{row[1]:.2f}', int(row[2]), int(row[3])])
         title = f'pseudo masks at background score {self.background_score}'
         print_log(f'{title}:\n{table}', MMLogger.get_current_instance())
+
+
+def select_with_pixel_labels(scores: Sequence[dict[str, float]]) -> tuple[int, float]:
+    """Choose checkpoint and background score as the paper does: by looking at pixel labels.
+
+    For comparison with published figures only. Who has pixel labels to choose with could train
+    on them.
+
+    Args:
+        scores: What :class:`PseudoLabelMetric` reported of each checkpoint on the training
+            windows, under its default prefix.
+
+    Returns:
+        Index of the checkpoint and the background score with the highest overall accuracy.
+    """
+    best = max(range(len(scores)), key=lambda index: scores[index]['pseudo/hindsight_OA'])
+    return best, scores[best]['pseudo/hindsight_score']

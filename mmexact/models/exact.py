@@ -15,6 +15,7 @@ from mmexact.pseudo_labels import DEFAULT_BACKGROUND_SCORE, add_background, enla
 CamKind = Literal['clue', 'clue_unrefined', 'raw', 'raw_refined', 'temporal', 'spatial']
 """``clue`` is the paper's; the others are its parts, to compare with: the clue-based CAM before
 propagation, the fused raw CAM before and after it, and the two maps that are fused."""
+CAM_KINDS: tuple[str, ...] = get_args(CamKind)
 
 
 @MODELS.register_module()
@@ -65,7 +66,7 @@ class ExactClassifier(BaseSegmentor):
             raise ValueError(f'test_cfg has no {sorted(unknown)}; it knows {sorted(settings)}')
         settings.update(test_cfg or {})
         for name, choices in (
-            ('cam', get_args(CamKind)),
+            ('cam', CAM_KINDS),
             ('presence', ('image_labels', 'predicted')),
         ):
             if settings[name] not in choices:

@@ -1,0 +1,171 @@
+"""Hooks of MMEngine's runner."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.dist import barrier, is_main_process
+from mmengine.evaluator import Evaluator
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmengine.utils import ProgressBar
+from mmseg.registry import HOOKS
+from torch import nn
+from torch.utils.data import DataLoader
+
+from mmexact.pseudo_masks import PseudoMaskWriter
+
+FIXED = 'fixed, no pixel label was looked at'
+
+
+def config_digest(*configs: Any) -> str:
+    """SHA-256 of settings, independent of the order of their keys."""
+    text = json.dumps(configs, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def weights_digest(model: nn.Module) -> str:
+    """SHA-256 of a model's weights and buffers."""
+    digest = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+@HOOKS.register_module()
+class PseudoLabelHook(Hook):
+    """Writes the masks of an :class:`~mmexact.models.exact.ExactClassifier` as pseudo masks.
+
+    In a test loop it writes what the loop predicts. At the end of training it runs the model over
+    ``dataloader``, if one is given.
+
+    Args:
+        out_dir: Folder of the masks, see :class:`~mmexact.pseudo_masks.PseudoMaskWriter`.
+        dataloader: Config of a data loader over the windows to map once training has ended.
+        score_chosen_by: How the background score was chosen, for the manifest.
+        overwrite: Replace masks of other inputs.
+    """
+
+    def __init__(
+        self,
+        out_dir: str,
+        dataloader: dict | None = None,
+        score_chosen_by: str = FIXED,
+        overwrite: bool = False,
+    ) -> None:
+        self.out_dir = out_dir
+        self.dataloader = dataloader
+        self.score_chosen_by = score_chosen_by
+        self.overwrite = overwrite
+
+    def open_writer(self, runner: Runner, dataset: Any) -> PseudoMaskWriter:
+        """Open the folder for the masks of a dataset.
+
+        Raises:
+            FileExistsError: The folder holds masks of other inputs.
+        """
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        settings = model.test_cfg
+        inputs = dict(
+            config=config_digest(runner.cfg.model),
+            checkpoint=weights_digest(model),
+            data=config_digest(dataset.data_root, getattr(dataset, 'window_size', None)),
+            cam=settings['cam'],
+            presence=settings['presence'],
+            background_score=settings['background_score'],
+            background_score_chosen_by=self.score_chosen_by,
+        )
+        meta = dataset.metainfo
+        return PseudoMaskWriter(
+            self.out_dir, inputs, meta['classes'], meta['palette'], self.overwrite
+        )
+
+    def before_test(self, runner: Runner) -> None:
+        """Open the folder."""
+        self.writer = self.open_writer(runner, runner.test_dataloader.dataset)
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | tuple | list | None = None,
+        outputs: Sequence | None = None,
+    ) -> None:
+        """Write the masks of one batch."""
+        self._write(outputs or ())
+
+    def after_test(self, runner: Runner) -> None:
+        """Complete the folder."""
+        self._finish(runner, runner.test_dataloader.dataset)
+
+    def after_train(self, runner: Runner) -> None:
+        """Map the windows of ``dataloader`` with the trained model."""
+        if self.dataloader is not None:
+            self.map_windows(runner, self.dataloader)
+
+    def map_windows(
+        self, runner: Runner, dataloader: dict, evaluator: Evaluator | None = None
+    ) -> dict[str, float]:
+        """Map windows with the runner's model, without those that an interrupted run has mapped.
+
+        Args:
+            runner: Its model carries the weights to use.
+            dataloader: Config of a data loader over the windows.
+            evaluator: Scores the predictions.
+
+        Returns:
+            The scores; none when only the rest of an interrupted run was mapped.
+        """
+        dataset = runner.build_dataloader(dataloader).dataset
+        self.writer = self.open_writer(runner, dataset)
+        names = [dataset.get_data_info(index)['sample_id'] for index in range(len(dataset))]
+        missing = [index for index, name in enumerate(names) if not self.writer.has(name)]
+        if len(missing) < len(names):
+            print_log(f'{len(names) - len(missing)} of {len(names)} are there', runner.logger)
+            evaluator = None
+        barrier()  # before any rank writes what another one would count
+        scores = {}
+        if missing:
+            rest = dict(dataloader, dataset=dataset.get_subset(missing))
+            scores = self._map(runner, runner.build_dataloader(rest), evaluator)
+        self._finish(runner, dataset)
+        return scores
+
+    def _map(
+        self, runner: Runner, loader: DataLoader, evaluator: Evaluator | None
+    ) -> dict[str, float]:
+        runner.model.eval()
+        bar = ProgressBar(len(loader)) if is_main_process() else None
+        for batch in loader:
+            with torch.no_grad():
+                samples = runner.model.test_step(batch)
+            self._write(samples)
+            if evaluator:
+                evaluator.process(data_samples=samples, data_batch=batch)
+            if bar:
+                bar.update()
+        print()
+        if evaluator is None:
+            return {}
+        evaluator.dataset_meta = loader.dataset.metainfo
+        return evaluator.evaluate(len(loader.dataset))
+
+    def _write(self, samples: Sequence) -> None:
+        for sample in samples:
+            mask = sample.pred_sem_seg.data.squeeze(0).to('cpu', torch.uint8).numpy()
+            self.writer.write(sample.sample_id, mask)
+
+    def _finish(self, runner: Runner, dataset: Any) -> None:
+        barrier()
+        if is_main_process():
+            infos = (dataset.get_data_info(index) for index in range(len(dataset)))
+            manifest = self.writer.finish(
+                {info['sample_id']: info.get('georeference') for info in infos}
+            )
+            print_log(f'{manifest["windows"]} pseudo masks in {self.writer.out_dir}', runner.logger)
+        barrier()

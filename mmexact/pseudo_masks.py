@@ -1,0 +1,203 @@
+"""Pseudo masks on disk: one PNG per window, a manifest, and GeoTIFFs where the data are located."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from PIL import Image
+from rasterio.transform import Affine
+
+IGNORED = 255
+MANIFEST = 'manifest.json'
+
+
+class PseudoMaskWriter:
+    """Writes ``<out_dir>/<sample_id>.png`` and ``manifest.json``, resumably.
+
+    Masks are uint8: 0 background, 1..K, 255 ignored. Every file appears whole or not at all. The
+    manifest says what the masks were made from; it is written before the first mask with
+    ``complete`` false, so that a second run with the same inputs goes on and one with other
+    inputs refuses.
+
+    Args:
+        out_dir: Folder of the masks; made if missing.
+        inputs: What determines the masks (digests, background score and how it was chosen, kind of
+            CAM), JSON values.
+        classes: Names of the classes, the background first.
+        palette: An RGB triple of 0..255 per class.
+        overwrite: Replace masks of other inputs.
+
+    Raises:
+        FileExistsError: ``out_dir`` holds masks of other inputs, or masks without a manifest, and
+            ``overwrite`` is off.
+    """
+
+    def __init__(
+        self,
+        out_dir: str | os.PathLike,
+        inputs: Mapping[str, Any],
+        classes: Sequence[str],
+        palette: Sequence[Sequence[int]],
+        overwrite: bool = False,
+    ) -> None:
+        self.out_dir = Path(out_dir)
+        self.inputs = json.loads(json.dumps(inputs))
+        self.classes = list(classes)
+        self.palette = [tuple(color) for color in palette]
+        self._start(overwrite)
+
+    def _start(self, overwrite: bool) -> None:
+        self.out_dir.mkdir(parents=True, exist_ok=True)
+        manifest = self.out_dir / MANIFEST
+        found = sorted(self.out_dir.glob('*.png'))
+        if manifest.exists() or found:
+            earlier = json.loads(manifest.read_text()) if manifest.exists() else {}
+            differing = [
+                f'{key}: {earlier.get("inputs", {}).get(key)!r} there, {value!r} now'
+                for key, value in self.inputs.items()
+                if earlier.get('inputs', {}).get(key) != value
+            ]
+            if differing and not overwrite:
+                raise FileExistsError(
+                    f'{self.out_dir} holds pseudo masks of other inputs ({"; ".join(differing)}): '
+                    f'choose another folder, or replace them with --overwrite'
+                )
+            if differing:
+                for path in [*found, *self.out_dir.glob('*.tif')]:
+                    path.unlink()
+        self._write_manifest(complete=False)
+
+    def has(self, sample_id: str) -> bool:
+        """Tell whether a window's mask was written, now or by an interrupted run."""
+        return (self.out_dir / f'{sample_id}.png').exists()
+
+    def write(self, sample_id: str, mask: np.ndarray) -> None:
+        """Write the mask of one window, uint8 (H, W)."""
+        assert mask.dtype == np.uint8, mask.dtype
+        unfinished = self.out_dir / f'{sample_id}.png.part'
+        Image.fromarray(mask).save(unfinished, format='png')
+        unfinished.replace(self.out_dir / f'{sample_id}.png')
+
+    def read(self, sample_id: str) -> np.ndarray:
+        """Read one window's mask, uint8 (H, W)."""
+        with Image.open(self.out_dir / f'{sample_id}.png') as image:
+            return np.asarray(image)
+
+    def finish(self, windows: Mapping[str, dict | None]) -> dict:
+        """Check that all masks are there, write the maps and the final manifest.
+
+        Windows with a georeference are joined to one ``<patch>.tif`` per patch, 255 (no data)
+        where no window lies.
+
+        Args:
+            windows: All windows that belong to the folder: by sample id ``crs`` (WKT) and
+                ``transform`` (6 numbers) of the window, or None where that is not known.
+
+        Returns:
+            The manifest.
+
+        Raises:
+            FileNotFoundError: A mask is missing.
+        """
+        missing = [name for name in windows if not self.has(name)]
+        if missing:
+            raise FileNotFoundError(
+                f'{self.out_dir}: {len(missing)} of {len(windows)} masks are missing, first '
+                f'{missing[0]}.png; run again to make them'
+            )
+        counts = np.zeros(256, np.int64)
+        for name in windows:
+            counts += np.bincount(self.read(name).ravel(), minlength=256)
+        self._write_maps(windows)
+        pixels = dict(zip(self.classes, counts.tolist(), strict=False))
+        return self._write_manifest(
+            complete=True,
+            windows=len(windows),
+            pixels=pixels | {'ignored': int(counts[IGNORED])},
+        )
+
+    def _write_manifest(self, **state: Any) -> dict:
+        manifest = dict(inputs=self.inputs, classes=self.classes, **state)
+        unfinished = self.out_dir / f'{MANIFEST}.part'
+        unfinished.write_text(json.dumps(manifest, indent=2) + '\n')
+        unfinished.replace(self.out_dir / MANIFEST)
+        return manifest
+
+    def _write_maps(self, windows: Mapping[str, dict | None]) -> None:
+        patches: dict[str, list[tuple[np.ndarray, dict]]] = {}
+        for name, georeference in windows.items():
+            if georeference is not None and georeference['crs'] is not None:
+                pieces = patches.setdefault(name.rsplit('_', 1)[0], [])
+                pieces.append((self.read(name), georeference))
+        for patch, pieces in patches.items():
+            path = self.out_dir / f'{patch}.tif'
+            write_map(path, *join_windows(pieces), self.classes, self.palette)
+
+
+def join_windows(
+    windows: Sequence[tuple[np.ndarray, Mapping[str, Any]]],
+) -> tuple[np.ndarray, str, Affine]:
+    """Put windows of one grid side by side.
+
+    Args:
+        windows: Masks uint8 (H, W), each with its ``crs`` and ``transform``.
+
+    Returns:
+        uint8 (rows, columns), 255 where there is no window; its CRS (WKT) and transform.
+    """
+    crs, grid = windows[0][1]['crs'], Affine(*windows[0][1]['transform'])
+    places = []
+    for mask, georeference in windows:
+        corner = Affine(*georeference['transform'])
+        column, row = ~grid @ (corner.c, corner.f)
+        places.append((round(row), round(column), mask))
+    top, left = min(place[0] for place in places), min(place[1] for place in places)
+    height = max(row - top + mask.shape[0] for row, _, mask in places)
+    width = max(column - left + mask.shape[1] for _, column, mask in places)
+    mosaic = np.full((height, width), IGNORED, np.uint8)
+    for row, column, mask in places:
+        mosaic[row - top :, column - left :][: mask.shape[0], : mask.shape[1]] = mask
+    return mosaic, crs, grid @ Affine.translation(left, top)
+
+
+def write_map(
+    path: str | os.PathLike,
+    classes: np.ndarray,
+    crs: str,
+    transform: Affine,
+    names: Sequence[str],
+    palette: Sequence[Sequence[int]],
+) -> None:
+    """Write a class map as a GeoTIFF with colours and class names, 255 as no data.
+
+    Args:
+        path: The file; it appears whole or not at all.
+        classes: uint8 (H, W).
+        crs: Coordinate reference system, WKT or 'EPSG:...'.
+        transform: From (column, row) to coordinates.
+        names: Name of each class, kept in the tags as ``class_<index>``.
+        palette: An RGB triple of 0..255 per class.
+    """
+    path = Path(path)
+    unfinished = path.with_name(f'{path.name}.part')
+    with rasterio.open(
+        unfinished,
+        'w',
+        driver='GTiff',
+        height=classes.shape[0],
+        width=classes.shape[1],
+        count=1,
+        dtype='uint8',
+        crs=crs,
+        transform=transform,
+        nodata=IGNORED,
+        compress='deflate',
+    ) as raster:
+        raster.write(classes, 1)
+        raster.write_colormap(1, {index: tuple(rgb) for index, rgb in enumerate(palette)})
+        raster.update_tags(1, **{f'class_{index}': name for index, name in enumerate(names)})
+    unfinished.replace(path)

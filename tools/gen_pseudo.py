@@ -1,0 +1,122 @@
+"""Map the windows of a config's test_dataloader with a trained classifier: pseudo masks.
+
+Writes one PNG per window (0 background, 1..K crops, 255 ignored) and manifest.json, and for
+located rasters one GeoTIFF per series. Where the data have pixel labels, the masks are scored
+against them; nothing else looks at pixel labels unless --select-with-pixel-labels says so. An
+interrupted run goes on where it stopped.
+"""
+
+import importlib.util
+import sys
+from argparse import RawDescriptionHelpFormatter
+from pathlib import Path
+from typing import Any
+
+if importlib.util.find_spec('mmexact') is None:  # a checkout that is not installed
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+
+from mmexact.checkpoint import load_weights
+from mmexact.command_line import config_parser, existing_file, load_config
+from mmexact.evaluation import select_with_pixel_labels
+from mmexact.hooks import FIXED, PseudoLabelHook
+from mmexact.models.exact import CAM_KINDS
+
+
+def main() -> None:
+    """Make pseudo masks as the command line says."""
+    parser = config_parser(__doc__, checkpoint=True)
+    parser.formatter_class = RawDescriptionHelpFormatter
+    parser.add_argument(
+        '--out',
+        metavar='DIR',
+        help='folder of the masks (default: pseudo_masks in the work folder)',
+    )
+    parser.add_argument(
+        '--background-score',
+        type=float,
+        metavar='S',
+        help='score that a crop has to exceed, 0..1 (default: model.test_cfg.background_score)',
+    )
+    parser.add_argument(
+        '--cam', choices=CAM_KINDS, help='kind of CAM (default: model.test_cfg.cam)'
+    )
+    parser.add_argument(
+        '--select-with-pixel-labels',
+        nargs='*',
+        type=existing_file,
+        metavar='CHECKPOINT',
+        help="the paper's protocol, for comparison only: try 60 background scores, on this "
+        'checkpoint and on others given here, and keep what agrees best with the PIXEL LABELS',
+    )
+    parser.add_argument(
+        '--overwrite', action='store_true', help='replace masks that were made from other inputs'
+    )
+    args = parser.parse_args()
+    cfg = load_config(args)
+    settings = cfg.model.setdefault('test_cfg', {})
+    if args.background_score is not None:
+        if not 0 <= args.background_score <= 1:
+            parser.error(f'argument --background-score: {args.background_score} is not in 0..1')
+        settings.background_score = args.background_score
+    if args.cam:
+        settings.cam = args.cam
+    out_dir = args.out or str(Path(cfg.work_dir) / 'pseudo_masks')
+    try:
+        generate(cfg, args.checkpoint, out_dir, args.select_with_pixel_labels, args.overwrite)
+    except FileExistsError as error:
+        parser.error(str(error))
+
+
+def generate(
+    cfg: Config,
+    checkpoint: str,
+    out_dir: str,
+    select_among: list[str] | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Write pseudo masks of the windows of ``cfg.test_dataloader``.
+
+    Args:
+        cfg: Config of a classifier.
+        checkpoint: Its weights.
+        out_dir: Folder of the masks.
+        select_among: Other checkpoints to choose from by pixel labels, or None not to choose.
+        overwrite: Replace masks of other inputs.
+
+    Returns:
+        Scores of the masks by metric; empty when there are no pixel labels or when an interrupted
+        run was completed.
+    """
+    cfg.load_from, cfg.resume = None, False
+    runner = Runner.from_cfg(cfg)
+    chosen_by = FIXED
+    if select_among is not None:
+        checkpoint = choose(runner, [checkpoint, *select_among])
+        chosen_by = 'pixel labels, with the checkpoint (the protocol of the paper)'
+    load_weights(runner.model, checkpoint)
+    hook = PseudoLabelHook(out_dir, score_chosen_by=chosen_by, overwrite=overwrite)
+    evaluator = runner.build_evaluator(cfg.test_evaluator) if cfg.get('test_evaluator') else None
+    scores = hook.map_windows(runner, cfg.test_dataloader, evaluator)
+    for name, value in scores.items():
+        print_log(f'{name}: {value:.4g}', runner.logger)
+    return scores
+
+
+def choose(runner: Runner, checkpoints: list[str]) -> str:
+    """Set the background score, and return the checkpoint, that agree best with pixel labels."""
+    scores = []
+    for checkpoint in checkpoints:
+        load_weights(runner.model, checkpoint)
+        scores.append(runner.test())
+    best, score = select_with_pixel_labels(scores)
+    print_log(f'chosen with pixel labels: {checkpoints[best]}, score {score}', runner.logger)
+    runner.model.test_cfg['background_score'] = score
+    return checkpoints[best]
+
+
+if __name__ == '__main__':
+    main()
