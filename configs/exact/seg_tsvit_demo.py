@@ -11,11 +11,7 @@ embed_dims = 64
 max_iters = 600
 warmup_iters = 60
 
-train_dataloader = dict(
-    batch_size=16,
-    num_workers=1,
-    dataset=dict(pseudo_label_dir='work_dirs/demo/cls/pseudo_masks', **{{_base_.synthetic_data}}),
-)
+train_dataloader = dict(batch_size=16, num_workers=1, dataset={{_base_.synthetic_pseudo_data}})
 val_dataloader = dict(num_workers=1, dataset={{_base_.synthetic_data}})
 test_dataloader = dict(num_workers=1, dataset={{_base_.synthetic_data}})
 

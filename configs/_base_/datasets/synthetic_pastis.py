@@ -19,6 +19,7 @@ synthetic_data = dict(
         )
     ),
 )
+synthetic_pseudo_data = dict(pseudo_label_dir='work_dirs/demo/cls/pseudo_masks', **synthetic_data)
 # Digital numbers of the tree's NORM_S2_patch.json, averaged over folds 1-3; batches are padded to
 # their longest series only.
 synthetic_preprocessor = dict(
