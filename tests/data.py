@@ -5,9 +5,12 @@ Every value tells where it belongs, so that a transposed or shifted axis is caug
 """
 
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
+import rasterio
+from affine import Affine
 
 DATES = (20180917, 20181231, 20190101, 20190702, 20191028)
 """Dates of all fake series."""
@@ -69,3 +72,60 @@ def write_pastis(
     }
     write_json(root / 'NORM_S2_patch.json', norm)
     return root
+
+
+def write_pastis24(
+    root: Path, windows: dict[str, np.ndarray], folds: dict[int, list[str]], protocol: int = 4
+) -> Path:
+    """Write a PASTIS24 tree.
+
+    Args:
+        root: Where to.
+        windows: Mask of PASTIS labels, (h, w) or (planes, h, w), by '<patch>_<window>'; window n of
+            a tree adds n to the code of its series.
+        folds: Windows by fold.
+        protocol: Of the pickles.
+    """
+    (root / 'pickle24x24').mkdir(parents=True, exist_ok=True)
+    (root / 'fold-paths').mkdir(exist_ok=True)
+    for number, (name, labels) in enumerate(windows.items()):
+        series = position_code(len(DAYS), 3, *labels.shape[-2:]) + np.int16(number)
+        content = {'img': series, 'labels': labels, 'doy': np.array(DAYS)}
+        with open(root / 'pickle24x24' / f'{name}.pickle', 'wb') as file:
+            pickle.dump(content, file, protocol=protocol)
+    for fold, names in folds.items():
+        lines = [f'pickle24x24/{name}.pickle\n' for name in names]
+        (root / 'fold-paths' / f'fold_{fold}_paths.csv').write_text(''.join(lines))
+    return root
+
+
+CORNER = Affine(10, 0, 500000, 0, -10, 5100000)
+"""Grid of the fake rasters: 10 m, top left corner in UTM."""
+
+
+def write_raster(
+    path: Path,
+    values: np.ndarray,
+    transform: Affine = CORNER,
+    crs: str | None = 'EPSG:32633',
+    nodata: float | None = None,
+    tags: dict[str, str] | None = None,
+) -> Path:
+    """Write a (bands, H, W) array as GeoTIFF."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    bands, height, width = values.shape
+    with rasterio.open(
+        path,
+        'w',
+        driver='GTiff',
+        count=bands,
+        height=height,
+        width=width,
+        dtype=values.dtype,
+        transform=transform,
+        crs=crs,
+        nodata=nodata,
+    ) as raster:
+        raster.write(values)
+        raster.update_tags(**(tags or {}))
+    return path

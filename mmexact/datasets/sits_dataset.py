@@ -244,12 +244,13 @@ class SITSDataset(BaseSegDataset):
 
     def _check_pseudo_masks(self, directory: str) -> None:
         present = set(os.listdir(directory)) if os.path.isdir(directory) else set()
-        infos = (super(SITSDataset, self).get_data_info(index) for index in range(len(self)))
-        missing = [info['sample_id'] for info in infos if f'{info["sample_id"]}.png' not in present]
+        total = len(self)
+        ids = [super(SITSDataset, self).get_data_info(index)['sample_id'] for index in range(total)]
+        missing = [sample_id for sample_id in ids if f'{sample_id}.png' not in present]
         if missing:
             self._fully_initialized = False
             raise FileNotFoundError(
-                f'{os.path.abspath(directory)}: pseudo masks of {len(missing)} of {len(self)} '
+                f'{os.path.abspath(directory)}: pseudo masks of {len(missing)} of {total} '
                 f'windows are missing, first {missing[0]}.png; make them with\n'
                 f'  python tools/gen_pseudo.py CONFIG CHECKPOINT --out {directory}'
             )
