@@ -40,7 +40,7 @@ def presence(mask: np.ndarray, windows: Sequence[Window | None], num_crops: int)
         numbered = tiles + 256 * np.arange(columns)[:, None]
         counts.append(np.bincount(numbered.ravel(), minlength=256 * columns).reshape(-1, 256))
     crops = np.concatenate(counts)[:, 1 : num_crops + 1]
-    return (crops > PRESENCE * height * width).astype(np.float32)
+    return (crops > PRESENCE * (height * width)).astype(np.float32)
 
 
 def read_image_labels(path: str, classes: Sequence[str]) -> dict[str, np.ndarray]:

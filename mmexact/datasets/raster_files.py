@@ -54,9 +54,10 @@ class RasterSeries:
 
     def georeference(self, window: Window | None) -> dict:
         """Return ``crs`` (WKT or None) and ``transform`` (six floats) of a window."""
-        row, column = (0, 0) if window is None else window[:2]
-        transform = self.transform * Affine.translation(column, row)
-        return dict(crs=self.crs, transform=tuple(transform)[:6])
+        row, column = window[:2] if window else (0, 0)
+        a, b, c, d, e, f = self.transform[:6]
+        corner = (c + a * column + b * row, f + d * column + e * row)
+        return dict(crs=self.crs, transform=(a, b, corner[0], d, e, corner[1]))
 
 
 @lru_cache(maxsize=OPEN_FILES)

@@ -196,9 +196,9 @@ def check_grid(path: str, reference: str) -> None:
         ValueError: Names both files, what differs, both values, and how to align them.
     """
     raster, other = open_raster(path), open_raster(reference)
-    moved = ~other.transform * raster.transform
-    corners = [(0, 0), (other.width, 0), (0, other.height)]
-    shift = max(np.abs(np.subtract(moved * corner, corner)).max() for corner in corners)
+    corners = np.array([[0, other.width, 0], [0, 0, other.height], [1, 1, 1]])
+    here, there = (np.reshape(grid.transform, (3, 3)) for grid in (raster, other))
+    shift = np.abs(np.linalg.solve(there, here @ corners) - corners).max()
     for what, mine, theirs, differ in (
         ('CRS', raster.crs, other.crs, raster.crs != other.crs),
         ('size (height, width)', raster.shape, other.shape, raster.shape != other.shape),
