@@ -1,0 +1,35 @@
+"""The command line that the converters of published checkpoints share."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mmexact.checkpoint import read_checkpoint
+from mmexact.command_line import OneLineErrorParser, existing_file
+
+
+def convert_checkpoint(
+    description: str, convert: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+) -> None:
+    """Read SRC, rename its weights, and write DST whole or not at all.
+
+    Args:
+        description: For ``--help``.
+        convert: Maps the published state dict to ours; raises ValueError if it cannot.
+    """
+    parser = OneLineErrorParser(description=description)
+    parser.add_argument('src', type=existing_file, help='published checkpoint')
+    parser.add_argument('dst', type=Path, help='checkpoint to write')
+    args = parser.parse_args()
+    try:
+        state = convert(read_checkpoint(args.src)['state_dict'])
+    except ValueError as error:
+        parser.error(str(error) if str(args.src) in str(error) else f'{args.src}: {error}')
+    args.dst.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = args.dst.with_name(f'{args.dst.name}.part')
+    torch.save(dict(state_dict=state, meta=dict(source=os.path.basename(args.src))), unfinished)
+    unfinished.replace(args.dst)
+    print(f'{len(state)} weights written to {args.dst}')
