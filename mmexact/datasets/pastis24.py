@@ -60,8 +60,9 @@ class PASTIS24Dataset(SITSDataset):
     planes of which the first counts, ``doy`` (T,), in the order of the day of year. Only plain
     numpy data is unpickled.
 
-    Labels and days are inside the pickles, so that building the dataset reads each once: 0.1 ms
-    and half a megabyte per window, i.e. 30 GB for all folds, which the disk decides about.
+    Labels and days are inside the pickles, so that building the dataset reads each once: about
+    0.5 ms and half a megabyte per window, that is half a minute for all 60,825 if the disk delivers
+    30 GB in that time. :class:`~mmexact.datasets.pastis.PASTISDataset` builds in 4 seconds.
 
     Args:
         data_root: The unpacked download.
