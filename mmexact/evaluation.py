@@ -25,7 +25,8 @@ class PseudoLabelMetric(BaseMetric):
     Reads ``seg_logits`` (plane 0 the background score, planes 1..K the CAMs) and ``gt_sem_seg``
     of each sample. Reports ``OA`` and ``mIoU`` at ``background_score``, which looked at no pixel
     label, and beside them what the best score in hindsight would have given: ``hindsight_OA`` and
-    ``hindsight_mIoU`` at ``hindsight_score``, the one with the highest OA, as in the paper.
+    ``hindsight_mIoU`` at ``hindsight_score``, the one with the highest OA, as in the paper. OA and
+    mIoU at all scores stay in the attribute ``by_score``.
 
     Args:
         background_score: Score of the masks that count, between 0 and 1.
@@ -54,6 +55,7 @@ class PseudoLabelMetric(BaseMetric):
         self.hindsight_scores = set(background_scores)
         self.absent_classes = absent_classes
         self.ignore_index = ignore_index
+        self.by_score: list[dict[str, float]] = []
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Count the pixels of one batch.
@@ -83,6 +85,12 @@ class PseudoLabelMetric(BaseMetric):
         chosen = self.background_scores.index(self.background_score)
         tried = torch.tensor([score in self.hindsight_scores for score in self.background_scores])
         best = int(accuracy.masked_fill(~tried, -1).argmax())
+        self.by_score = [
+            dict(background_score=score, OA=oa, mIoU=iou)
+            for score, oa, iou in zip(
+                self.background_scores, accuracy.tolist(), miou.tolist(), strict=True
+            )
+        ]
         self._log_classes(confusion[chosen])
         return dict(
             OA=accuracy[chosen].item(),

@@ -133,7 +133,11 @@ class PseudoLabelHook(Hook):
         if missing:
             rest = dict(dataloader, dataset=dataset.get_subset(missing))
             scores = self._map(runner, runner.build_dataloader(rest), evaluator)
-        self._finish(runner, dataset)
+        kept: dict[str, Any] = dict(scores)
+        for metric in evaluator.metrics if evaluator else ():
+            if curve := getattr(metric, 'by_score', None):
+                kept['by_score'] = curve
+        self._finish(runner, dataset, kept)
         return scores
 
     def _map(
@@ -160,12 +164,12 @@ class PseudoLabelHook(Hook):
             mask = sample.pred_sem_seg.data.squeeze(0).to('cpu', torch.uint8).numpy()
             self.writer.write(sample.sample_id, mask)
 
-    def _finish(self, runner: Runner, dataset: Any) -> None:
+    def _finish(self, runner: Runner, dataset: Any, scores: dict | None = None) -> None:
         barrier()
         if is_main_process():
             infos = (dataset.get_data_info(index) for index in range(len(dataset)))
             manifest = self.writer.finish(
-                {info['sample_id']: info.get('georeference') for info in infos}
+                {info['sample_id']: info.get('georeference') for info in infos}, scores
             )
             print_log(f'{manifest["windows"]} pseudo masks in {self.writer.out_dir}', runner.logger)
         barrier()

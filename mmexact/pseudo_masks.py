@@ -48,6 +48,7 @@ class PseudoMaskWriter:
         self.inputs = json.loads(json.dumps(inputs))
         self.classes = list(classes)
         self.palette = [tuple(color) for color in palette]
+        self.scores: dict[str, Any] = {}
         self._start(overwrite)
 
     def _start(self, overwrite: bool) -> None:
@@ -69,6 +70,8 @@ class PseudoMaskWriter:
             if differing:
                 for path in [*found, *self.out_dir.glob('*.tif')]:
                     path.unlink()
+            else:
+                self.scores = earlier.get('scores', {})
         self._write_manifest(complete=False)
 
     def has(self, sample_id: str) -> bool:
@@ -87,7 +90,9 @@ class PseudoMaskWriter:
         with Image.open(self.out_dir / f'{sample_id}.png') as image:
             return np.asarray(image)
 
-    def finish(self, windows: Mapping[str, dict | None]) -> dict:
+    def finish(
+        self, windows: Mapping[str, dict | None], scores: Mapping[str, Any] | None = None
+    ) -> dict:
         """Check that all masks are there, write the maps and the final manifest.
 
         Windows with a georeference are joined to one ``<patch>.tif`` per patch, 255 (no data)
@@ -96,6 +101,8 @@ class PseudoMaskWriter:
         Args:
             windows: All windows that belong to the folder: by sample id ``crs`` (WKT) and
                 ``transform`` (6 numbers) of the window, or None where that is not known.
+            scores: What the masks are worth, for the manifest; without them, those that an
+                earlier run with the same inputs left there are kept.
 
         Returns:
             The manifest.
@@ -118,6 +125,7 @@ class PseudoMaskWriter:
             complete=True,
             windows=len(windows),
             pixels=pixels | {'ignored': int(counts[IGNORED])},
+            scores=dict(scores or self.scores),
         )
 
     def _write_manifest(self, **state: Any) -> dict:
