@@ -51,7 +51,7 @@ def composite(
             f'them for red, green and blue'
         )
     dated = np.asarray(series[day_of_year > 0][:, chosen], np.float32)
-    observed: np.ndarray = np.isfinite(dated).any(axis=0)
+    observed = np.logical_or.reduce(np.isfinite(dated), axis=0)
     median = np.zeros(dated.shape[1:], np.float32)
     median[observed] = np.nanmedian(dated[:, observed], axis=0)
     stretched = [_stretch(band, seen) for band, seen in zip(median, observed, strict=True)]
