@@ -19,9 +19,9 @@ setup(
     packages=find_packages(include=['mmexact', 'mmexact.*']),
     python_requires='>=3.10',  # match statements, X | Y types; the floor of the OneDL packages
     install_requires=[
-        'torch>=2.6,<3',  # torch.serialization.safe_globals with names, to read checkpoints
+        'torch>=2.6,<3',  # torch.serialization.add_safe_globals with names, to read checkpoints
         'torchvision>=0.21',  # the partner of torch 2.6; mmpretrain imports it without asking
-        'numpy>=2.0',  # the floor of the OneDL mmsegmentation
+        'numpy>=2.0.1',  # the OneDL mmsegmentation asks for more than 2
         'onedl-mmengine>=0.10.12,<1',  # first fork release seen working with torch 2.14
         'onedl-mmcv>=2.3.6,<3',  # installs without compiled operators, which we do not use
         'onedl-mmsegmentation>=1.4.2,<2',  # in step with that mmcv; has no upper bound on it

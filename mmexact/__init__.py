@@ -24,6 +24,6 @@ finally:
         if _line != 'Could not import OneDL':
             print(_line)
 
-from . import datasets, engine, evaluation, hooks, models, visualization  # noqa: E402, F401
+from . import checkpoint, datasets, engine, evaluation, hooks, models, visualization  # noqa: E402, F401
 
 __all__ = ['__version__']

@@ -36,6 +36,10 @@ ADMITTED = [
 ]
 """What MMEngine saves beside tensors: the log's history, in numpy arrays."""
 
+# For the whole process, so that MMEngine can resume: its upstream releases read checkpoints with
+# torch's default, which since torch 2.6 refuses their own log.
+torch.serialization.add_safe_globals(ADMITTED)
+
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint file without running what a stranger may have put into it.
@@ -56,8 +60,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f'{path}: no such checkpoint file')
     try:
-        with torch.serialization.safe_globals(ADMITTED):
-            checkpoint = torch.load(path, map_location='cpu', weights_only=True)
+        checkpoint = torch.load(path, map_location='cpu', weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else 'empty file'
         raise ValueError(

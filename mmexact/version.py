@@ -7,7 +7,7 @@ from pathlib import Path
 __version__ = '0.1.0'
 
 REQUIRED = {
-    'torch': '>=2.6,<3',  # torch.serialization.safe_globals with names, to read checkpoints
+    'torch': '>=2.6,<3',  # torch.serialization.add_safe_globals with names, to read checkpoints
     'mmengine': '>=0.10,<1',  # lazy-import configs; the runner of the 2.x OpenMMLab packages
     'mmcv': '>=2.0,<3',  # the transforms' registry and random-choice protocol
     'mmseg': '>=1.2,<2',  # BaseSegDataset with label_map, BaseDecodeHead with custom losses
