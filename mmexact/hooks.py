@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.utils import ProgressBar
 from mmseg.registry import HOOKS
-from torch import nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mmexact.pseudo_masks import PseudoMaskWriter
@@ -28,10 +28,10 @@ def config_digest(*configs: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def weights_digest(model: nn.Module) -> str:
-    """SHA-256 of a model's weights and buffers."""
+def weights_digest(state_dict: Mapping[str, Tensor]) -> str:
+    """SHA-256 of weights and buffers."""
     digest = hashlib.sha256()
-    for name, value in model.state_dict().items():
+    for name, value in state_dict.items():
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
@@ -73,7 +73,7 @@ class PseudoLabelHook(Hook):
         settings = model.test_cfg
         inputs = dict(
             config=config_digest(runner.cfg.model),
-            checkpoint=weights_digest(model),
+            checkpoint=weights_digest(model.state_dict()),
             data=config_digest(dataset.data_root, getattr(dataset, 'window_size', None)),
             cam=settings['cam'],
             presence=settings['presence'],
