@@ -1,6 +1,6 @@
 """Stage 3 of `make demo`: a small TSViT learns from the demo's pseudo masks.
 
-python tools/gen_pseudo.py configs/exact/cls_demo.py work_dirs/demo/cls/iter_1100.pth
+python tools/gen_pseudo.py configs/exact/cls_demo.py work_dirs/demo/cls/iter_900.pth
 python tools/train.py configs/exact/seg_tsvit_demo.py --amp
 """
 
