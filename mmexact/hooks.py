@@ -33,7 +33,7 @@ def weights_digest(state_dict: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name, value in state_dict.items():
         digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -156,8 +156,9 @@ class PseudoLabelHook(Hook):
         print()
         if evaluator is None:
             return {}
-        evaluator.dataset_meta = loader.dataset.metainfo
-        return evaluator.evaluate(len(loader.dataset))
+        dataset: Any = loader.dataset
+        evaluator.dataset_meta = dataset.metainfo
+        return evaluator.evaluate(len(dataset))
 
     def _write(self, samples: Sequence) -> None:
         for sample in samples:

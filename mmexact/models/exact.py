@@ -1,6 +1,6 @@
 """Exact (Zhu et al., CVPR 2025): a classifier whose activation maps become pseudo masks."""
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from mmengine.structures import BaseDataElement
@@ -58,7 +58,7 @@ class ExactClassifier(BaseSegmentor):
         self.num_classes = self.backbone.num_classes + 1
         self.out_channels = self.num_classes
         self.align_corners = True
-        settings = dict(
+        settings: dict[str, Any] = dict(
             cam='clue', background_score=DEFAULT_BACKGROUND_SCORE, presence='image_labels'
         )
         unknown = set(test_cfg or {}) - set(settings)
@@ -119,9 +119,8 @@ class ExactClassifier(BaseSegmentor):
                 if 'gt_score' in sample:
                     present[row] = self._image_labels(sample).to(present.device) > 0
         cams = self.activation_maps(features, present)
-        logits = add_background(
-            enlarge_cams(cams, inputs.shape[-2:]), self.test_cfg['background_score']
-        )
+        cams = enlarge_cams(cams, (inputs.shape[-2], inputs.shape[-1]))
+        logits = add_background(cams, self.test_cfg['background_score'])
         samples = self.postprocess_result(logits, data_samples)
         for sample, score in zip(samples, scores, strict=True):
             sample.pred_score = score
@@ -138,15 +137,14 @@ class ExactClassifier(BaseSegmentor):
             cam: Which CAM; ``test_cfg.cam`` when None.
 
         Returns:
-            float32 (N, K, h, w), each present map stretched to [0, 1], absent ones zero
-           .
+            float32 (N, K, h, w), each present map stretched to [0, 1], absent ones zero.
         """
-        cam = cam or self.test_cfg['cam']
+        kind: CamKind = cam or self.test_cfg['cam']
         with torch.autocast(present.device.type, enabled=False):
-            maps = self._maps(features, cam)
+            maps = self._maps(features, kind)
             pairs = present.nonzero(as_tuple=True)
             chosen = maps[pairs]
-            if cam in ('clue', 'raw_refined') and len(chosen):
+            if kind in ('clue', 'raw_refined') and len(chosen):
                 pivotal = self.temporal_clue_head(features)
                 chosen = self.temporal_clue_head.refine(chosen, pivotal[pairs].float())
             cams = torch.zeros_like(maps)

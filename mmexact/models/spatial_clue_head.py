@@ -135,10 +135,8 @@ class SpatialClueHead(BaseModule):
         Returns:
             ``loss_aux`` and ``loss_clue``, both weighted; the latter is 0 before ``start_iter``.
         """
-        aux = sum(
-            F.multilabel_soft_margin_loss(maps.float().mean((2, 3)), image_labels)
-            for maps in (temporal_maps, spatial_maps)
-        )
+        aux = F.multilabel_soft_margin_loss(temporal_maps.float().mean((2, 3)), image_labels)
+        aux = aux + F.multilabel_soft_margin_loss(spatial_maps.float().mean((2, 3)), image_labels)
         if int(self.step) >= self.start_iter:
             cams = self.raw_cam(temporal_maps, spatial_maps).detach()
             clue = self._contrastive_loss(cams, tokens, image_labels)
@@ -158,10 +156,8 @@ class SpatialClueHead(BaseModule):
             by_class = 'n k h w -> k (n h w)'
             weights = rearrange(cams, by_class)
             # In this order: the background's contrast and update see the new foreground.
-            return sum(
-                self._prototype_step(pixels, weights, rearrange(mask, by_class), kind)
-                for kind, mask in enumerate((foreground, background))
-            )
+            loss = self._prototype_step(pixels, weights, rearrange(foreground, by_class), 0)
+            return loss + self._prototype_step(pixels, weights, rearrange(background, by_class), 1)
 
     def _prototype_step(self, pixels: Tensor, cams: Tensor, mask: Tensor, kind: int) -> Tensor:
         """Contrast the masked pixels of all classes with the prototypes, then move the prototypes.
