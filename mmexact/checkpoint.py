@@ -1,6 +1,7 @@
 """Checkpoints in: nothing but tensors and plain values is unpickled, and every weight must fit."""
 
 import pickle
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ ADMITTED = [
     ),
     np.ndarray,
     np.dtype,
-    *(type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64)),
+    *(type(np.dtype(kind)) for kind in np.typecodes['AllInteger'] + np.typecodes['Float'] + '?'),
 ]
 """What MMEngine saves beside tensors: the log's history, in numpy arrays."""
 
@@ -60,12 +61,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f'{path}: no such checkpoint file')
     try:
+        # Again, for MMEngine's OneDL releases withdraw what they share with us after each loading.
+        torch.serialization.add_safe_globals(ADMITTED)
         checkpoint = torch.load(path, map_location='cpu', weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else 'empty file'
+    except Exception as error:  # what a broken file raises depends on where it is broken
         raise ValueError(
-            f'{path}: cannot be read as a checkpoint of tensors and plain values ({reason}); is '
-            f'it complete, and written by torch.save?'
+            f'{path}: cannot be read as a checkpoint of tensors and plain values '
+            f'({_reason(error)}); is it complete, and written by torch.save?'
         ) from error
     if not isinstance(checkpoint, dict):
         raise ValueError(f'{path}: holds a {type(checkpoint).__name__}, expected a state dict')
@@ -115,6 +117,15 @@ def load_weights(model: nn.Module, path: str | Path) -> dict[str, Any]:
         )
     bare.load_state_dict(theirs)
     return checkpoint
+
+
+def _reason(error: Exception) -> str:
+    """Find what torch has against a file in its advice on how to load it all the same."""
+    if refusal := re.search(r'Unsupported (global|class).*?(?= was not|\n|$)', str(error)):
+        return refusal.group()
+    if 'weights_only' in str(error):
+        return 'it holds something else'
+    return re.split(r'\. |\n', f'{type(error).__name__}: {error}')[0]
 
 
 def _few(names: list[str]) -> str:

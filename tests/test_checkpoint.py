@@ -42,7 +42,9 @@ def test_reads_a_bare_state_dict(tmp_path):
 
 def test_runs_nothing_that_a_file_brings(tmp_path):
     path = save(tmp_path / 'hostile.pth', state_dict={}, extra=Elsewhere(tmp_path / 'touched'))
-    with pytest.raises(ValueError, match=r'hostile\.pth: cannot be read as a checkpoint'):
+    with pytest.raises(
+        ValueError, match=r'hostile\.pth: cannot be read .*global: GLOBAL io\.open\)'
+    ):
         read_checkpoint(path)
     assert not (tmp_path / 'touched').exists()
 
@@ -55,6 +57,13 @@ def test_getattr_reaches_the_log_history_only(tmp_path):
     path = save(tmp_path / 'reach.pth', state_dict={}, extra=Reach())
     with pytest.raises(ValueError, match=r'reach\.pth: cannot be read'):
         read_checkpoint(path)
+
+
+@pytest.mark.parametrize('text', ['hello', 'a checkpoint', '<html>'])
+def test_other_file_is_named(tmp_path, text):
+    (tmp_path / 'text.pth').write_text(text * 50)
+    with pytest.raises(ValueError, match=r'text\.pth: cannot be read as a checkpoint'):
+        read_checkpoint(tmp_path / 'text.pth')
 
 
 @pytest.mark.parametrize('kept', [0, 1, 700])

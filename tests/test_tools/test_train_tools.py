@@ -162,6 +162,15 @@ def test_test_saves_one_mask_for_each_window(tool, trained, tmp_path, flags):
         assert pixels.max() < 19
 
 
+def test_show_dir_gets_pictures(tool, trained, tmp_path):
+    checkpoint, pictures = trained / 'iter_4.pth', tmp_path / 'pictures'
+    every = ['--cfg-options', 'default_hooks.visualization.interval=1']
+    tool(
+        'test.py', 'tiny.py', checkpoint, '--work-dir', tmp_path, '--show-dir', pictures, *every
+    )  # fmt: skip
+    assert len(list(pictures.rglob('*.png'))) == 6
+
+
 def test_checkpoint_of_another_model_is_refused(tool, trained, tmp_path):
     deeper = ['--work-dir', tmp_path, '--cfg-options', 'model.backbone.temporal_depth=2']
     with pytest.raises(ValueError, match=r'temporal_encoder\.layers\.1') as refusal:
