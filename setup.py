@@ -18,6 +18,7 @@ setup(
     license='Apache-2.0',
     packages=find_packages(include=['mmexact', 'mmexact.*']),
     python_requires='>=3.10',  # match statements, X | Y types; the floor of the OneDL packages
+    # opencv, pillow and prettytable come with mmcv and mmsegmentation, affine with rasterio.
     install_requires=[
         'torch>=2.6,<3',  # torch.serialization.add_safe_globals with names, to read checkpoints
         'torchvision>=0.21',  # the partner of torch 2.6; mmpretrain imports it without asking
