@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmseg.datasets import BaseSegDataset
 
 from mmexact.report import plot_background, plot_classes, plot_losses, write_report
 from mmexact.report_pictures import (
@@ -148,15 +149,15 @@ def write_demo_report(
     )
 
 
-def summary(windows: Any, patches: Any) -> str:
+def summary(windows: BaseSegDataset, patches: BaseSegDataset) -> str:
     """Say in two sentences what was done."""
     crops = len(windows.metainfo['classes']) - 1
     return (
         f'A classifier learned, from which of {crops} crops occur in each of {len(windows):,} '
         f'synthetic windows of {windows.window_size} x {windows.window_size} pixels, where in a '
         f'window each crop grows; its class activation maps (CAMs) became pseudo masks. A TSViT '
-        f'segmentor trained on those masks maps {len(patches)} whole patches that no training has '
-        f'seen, and is held against a twin that was trained on true masks.'
+        f'segmentor trained on those masks maps a fold of {len(patches)} patches that no training '
+        f'has seen, and is held against a twin that was trained on true masks.'
     )
 
 

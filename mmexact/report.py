@@ -99,7 +99,7 @@ def plot_background(by_score: Sequence[Mapping[str, float]], chosen: float, best
         chosen: The score that was used.
         best: The best score in hindsight.
     """
-    figure, (axis,) = new_figure(4.6, 3.2)
+    figure, (axis,) = new_figure(9, 3.0)
     scores = [entry['background_score'] for entry in by_score]
     for key, colour in (('OA', '#4a6fa5'), ('mIoU', '#1f6f50')):
         axis.plot(scores, [entry[key] for entry in by_score], color=colour, label=key)
@@ -108,7 +108,7 @@ def plot_background(by_score: Sequence[Mapping[str, float]], chosen: float, best
     axis.set_xlabel('background score')
     axis.set_ylabel('%')
     axis.set_ylim(0, 100)
-    axis.legend(frameon=False, fontsize='small', loc='lower center')
+    axis.legend(frameon=False, loc='center left', bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
@@ -263,8 +263,10 @@ PAGE = Template("""<!DOCTYPE html>
 <div class="cards">$cards</div>
 $table
 $figures
+<section>
 <div class="legend">$legend</div>
 $galleries
+</section>
 <h2>What ran</h2>
 <div class="steps">$steps</div>
 <h2>All figures</h2>

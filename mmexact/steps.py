@@ -1,6 +1,9 @@
 """A pipeline of commands that skips what is finished and goes on where it was interrupted."""
 
+import codecs
 import json
+import os
+import re
 import resource
 import shlex
 import shutil
@@ -10,11 +13,13 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from mmexact.hooks import config_digest
 
 RECORDS = 'steps'
+RECORD = re.compile(r'\d\d/\d\d \d\d:\d\d:\d\d - mmengine - [A-Z]+ - (.*)')
+BANNERS = ('Config:', 'Hooks will be executed in the following order:')
 KEYS = ('command', 'inputs', 'finished', 'seconds', 'peak_memory_mb')
 
 
@@ -112,7 +117,7 @@ class Pipeline:
         start = time.monotonic()
         try:
             if command:
-                subprocess.run([sys.executable, *command], check=True)
+                run_command(command)
             elif callable(step.action):
                 step.action()
         except subprocess.CalledProcessError as error:
@@ -169,6 +174,56 @@ class Pipeline:
 
     def _elapsed(self) -> str:
         return duration(time.monotonic() - self.start)
+
+
+def run_command(command: list[str]) -> None:
+    """Run a script with this interpreter, and show what it prints as it prints it.
+
+    Raises:
+        subprocess.CalledProcessError: It ended with another status than 0.
+    """
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        stdout=subprocess.PIPE,
+        env=dict(os.environ, PYTHONUNBUFFERED='1'),
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            forward(process.stdout, sys.stdout)
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+
+
+def forward(source: Any, target: TextIO) -> None:
+    """Copy the output of an MMEngine run, progress bars included, to the end.
+
+    Left out are the hundreds of lines in which every run lists its environment, its config and its
+    hooks; they are in the log file of the run.
+
+    Args:
+        source: A binary stream with ``read1``.
+        target: Where to.
+    """
+    decode = codecs.getincrementaldecoder('utf-8')('replace').decode
+    hidden, rest = False, ''
+    while chunk := source.read1(2**16):
+        *lines, rest = (rest + decode(chunk)).split('\n')
+        for line in lines:
+            if record := RECORD.match(line):
+                hidden = not record[1] or record[1].startswith(BANNERS)
+            if not hidden or '\r' in line:
+                target.write(f'{line}\n')
+        if '\r' in rest:  # a progress bar draws over its line and ends it at the very end
+            hidden = False
+            target.write(rest)
+            rest = ''
+        target.flush()
+    target.write(rest)
+    target.flush()
 
 
 def duration(seconds: float) -> str:

@@ -29,7 +29,8 @@ def composite(
     """Show a series as one colour picture.
 
     Every pixel is the median over the dates, which clouds and their shadows hardly move as long as
-    most dates are clear. Each band is stretched from its 2nd to its 98th percentile.
+    most dates are clear. The values of all three bands are stretched from their 2nd to their 98th
+    percentile: together, which keeps the colours of a small window true.
 
     Args:
         series: (T, C, h, w) digital numbers; NaN counts as not observed.
@@ -54,17 +55,9 @@ def composite(
     observed = np.logical_or.reduce(np.isfinite(dated), axis=0)
     median = np.zeros(dated.shape[1:], np.float32)
     median[observed] = np.nanmedian(dated[:, observed], axis=0)
-    stretched = [_stretch(band, seen) for band, seen in zip(median, observed, strict=True)]
-    return np.stack(stretched, axis=-1)
-
-
-def _stretch(band: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    """Bring the observed pixels of (h, w) to uint8 0..255."""
-    if not observed.any():
-        return np.zeros(band.shape, np.uint8)
-    low, high = np.percentile(band[observed], (2, 98))
-    scaled = 255 * np.clip((band - low) / max(high - low, 1e-6), 0, 1)
-    return np.where(observed, scaled.round(), 0).astype(np.uint8)
+    low, high = np.percentile(median[observed], (2, 98)) if observed.any() else (0.0, 0.0)
+    scaled = 255 * np.clip((median - low) / max(high - low, 1e-6), 0, 1)
+    return np.where(observed, scaled.round(), 0).astype(np.uint8).transpose(1, 2, 0)
 
 
 def colorize(mask: np.ndarray, palette: Palette) -> np.ndarray:
@@ -93,10 +86,10 @@ def cam_overlay(image: np.ndarray, cams: np.ndarray, palette: Palette) -> np.nda
         palette: Colours of the classes, the background first.
 
     Returns:
-        uint8 (h, w, 3): the picture in grey where no class is active, the colour of the winning
-        class where it is fully active.
+        uint8 (h, w, 3): the picture in light grey where no class is active, the colour of the
+        winning class where it is fully active.
     """
-    grey = np.repeat(image.mean(-1, keepdims=True), 3, axis=-1)
+    grey = 127.5 + image.mean(-1, keepdims=True) / 2
     strength = np.clip(cams.max(0), 0, 1)[..., None]
     colours = colorize((cams.argmax(0) + 1).astype(np.uint8), palette)
     return (grey * (1 - strength) + colours * strength).round().astype(np.uint8)

@@ -136,7 +136,7 @@ class Demo:
             data: Result of the step that it learns from.
 
         Returns:
-            ``checkpoint``, its ``digest``, and the ``scores`` in validation.
+            ``checkpoint``, its ``digest``, and the classifier's ``scores`` in validation.
         """
         folder, last = self.work_dir / name, self.configs[name].train_cfg.max_iters
         step = Step(
@@ -144,7 +144,7 @@ class Demo:
             title,
             [*self._command('train.py', name), '--amp', *self._arguments(folder, name)],
             folder,
-            read=partial(read_training, folder, last),
+            read=partial(read_training, folder, last, validated=name == 'cls'),
             inputs=[config_digest(self.configs[name].to_dict()), data['digest']],
             keep=[self.pseudo_dir],
             can_resume=lambda: latest_iteration(folder) < last,
@@ -231,14 +231,18 @@ def _path(inside: str) -> str:
     return os.path.relpath(ROOT / inside)
 
 
-def read_training(folder: Path, last: int) -> dict:
-    """Read a finished training: final weights, and the scores of its last validation."""
+def read_training(folder: Path, last: int, validated: bool) -> dict:
+    """Read a finished training: final weights, and the scores of its last validation.
+
+    Raises:
+        IndexError: It was validated, but the scores are missing.
+    """
     checkpoint = folder / f'iter_{last}.pth'
     scores = [entry for entry in logged(folder) if entry['step'] == last and 'loss' not in entry]
     return dict(
         checkpoint=checkpoint,
         digest=weights_digest(read_checkpoint(checkpoint)['state_dict']),
-        scores=scores[-1],
+        scores=scores[-1] if validated else {},
     )
 
 
