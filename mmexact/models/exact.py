@@ -36,7 +36,8 @@ class ExactClassifier(BaseSegmentor):
         init_cfg: MMEngine's initialisation config.
 
     Raises:
-        ValueError: A setting in ``test_cfg`` is unknown.
+        ValueError: A setting in ``test_cfg`` is unknown or out of range, or the parts differ in
+            their number of crops.
     """
 
     def __init__(
@@ -55,7 +56,14 @@ class ExactClassifier(BaseSegmentor):
         self.cls_head = MODELS.build(cls_head)
         self.spatial_clue_head = MODELS.build(spatial_clue_head)
         self.temporal_clue_head = MODELS.build(temporal_clue_head)
-        self.num_classes = self.backbone.num_classes + 1
+        crops = self.backbone.num_classes
+        if self.spatial_clue_head.num_classes != crops:
+            # Otherwise training would fail only once the prototypes start.
+            raise ValueError(
+                f'backbone.num_classes={crops}, but spatial_clue_head.num_classes='
+                f'{self.spatial_clue_head.num_classes}: set both to the number of crops'
+            )
+        self.num_classes = crops + 1
         self.out_channels = self.num_classes
         self.align_corners = True
         settings: dict[str, Any] = dict(
@@ -71,11 +79,24 @@ class ExactClassifier(BaseSegmentor):
         ):
             if settings[name] not in choices:
                 raise ValueError(f'test_cfg.{name}={settings[name]!r}; expected one of {choices}')
+        score = settings['background_score']
+        if not (isinstance(score, int | float) and 0 <= score <= 1):
+            raise ValueError(f'test_cfg.background_score={score!r}; expected a number in 0..1')
         self.test_cfg = settings
 
     def extract_feat(self, inputs: Tensor) -> TSViTOutput:
-        """Encode (N, T * (C + 1), H, W)."""
-        return self.backbone(inputs)
+        """Encode (N, T * (C + 1), H, W).
+
+        Raises:
+            ValueError: The backbone has no global tokens, which ``cls_head`` reads.
+        """
+        features = self.backbone(inputs)
+        if features.global_tokens is None:
+            raise ValueError(
+                'the backbone returns no global tokens, which cls_head reads: set '
+                'backbone.global_token=True'
+            )
+        return features
 
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
         """Compute ``loss_cls``, ``loss_aux``, ``loss_clue`` and ``loss_affinity``, weighted.

@@ -80,6 +80,7 @@ class SpatialClueHead(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        self.num_classes = num_classes
         self.start_iter = start_iter
         self.momentum = momentum
         self.temperature = temperature
