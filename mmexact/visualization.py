@@ -199,7 +199,7 @@ class SITSVisualizationHook(SegVisualizationHook):
 
     MMSeg's own hook opens the file of a sample as a photograph. This one makes a colour composite
     of the series in the batch, and names pictures '<sample_id>_test' and '<sample_id>_val', to
-    which the backend appends the iteration (0 when a test has trained nothing).
+    which the backend appends the iteration of the training (0 in a test).
 
     Args:
         bands: Which bands are red, green and blue, see :func:`composite`.
@@ -233,8 +233,8 @@ class SITSVisualizationHook(SegVisualizationHook):
         self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence[SegDataSample]
     ) -> None:
         """Draw all samples of a batch."""
-        if self.draw:
-            self._draw(data_batch, outputs, 'test', runner.iter)
+        if self.draw:  # runner.iter would build the training loop, with its data
+            self._draw(data_batch, outputs, 'test', 0)
 
     def _draw(
         self, data_batch: dict, samples: Sequence[SegDataSample], loop: str, step: int

@@ -185,6 +185,10 @@ test_dataloader = dict(
 test_evaluator = dict(type='IoUMetric')
 test_cfg = dict(type='TestLoop')
 val_dataloader, val_evaluator, val_cfg = test_dataloader, test_evaluator, dict(type='ValLoop')
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=1)
+optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1))
+# A test must not touch the training data, which need not be there.
+train_dataloader = dict(dataset=dict(type='PASTISDataset', data_root='nowhere'))
 flips = [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)]
 tta_pipeline = [
     test_pipeline[0],
@@ -235,6 +239,7 @@ class TestHook:
     def test_validation_draws_the_first_of_some_batches(self, cfg):
         cfg.val_dataloader.batch_size = 2
         cfg.default_hooks.visualization.interval = 2
+        cfg.train_cfg = cfg.train_dataloader = cfg.optim_wrapper = None
         Runner.from_cfg(cfg).val()
         assert shown(cfg) == ['7_0_val_0.png', '7_4_val_0.png']
 
