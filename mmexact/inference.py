@@ -12,6 +12,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
+from mmengine.registry import init_default_scope
 from mmseg.apis import init_model
 from mmseg.datasets.transforms import PackSegInputs
 from mmseg.models.segmentors import EncoderDecoder
@@ -91,6 +92,7 @@ def build_scenes(cfg: Config) -> SITSDataset:
             f'test_dataloader.dataset.type={settings.type!r}; expected a dataset of series, such '
             f'as RasterSeriesDataset'
         )
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
     dataset = DATASETS.build(settings)
     dataset.window_size = None
     steps = dataset.pipeline.transforms

@@ -1,12 +1,14 @@
 """Class maps on disk: GeoTIFFs that appear whole or not at all."""
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import rasterio
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetWriter
 from rasterio.transform import Affine
 
@@ -36,23 +38,27 @@ def open_map(
     """
     path = Path(path)
     unfinished = path.with_name(f'{path.name}.part')
-    place = georeference or dict(crs=None, transform=Affine.identity())
+    place: dict[str, Any] = {}
+    if georeference is not None:
+        place = dict(crs=georeference['crs'], transform=Affine(*georeference['transform'][:6]))
     try:
-        with rasterio.open(
-            unfinished,
-            'w',
-            driver='GTiff',
-            height=size[0],
-            width=size[1],
-            count=1,
-            dtype='uint8',
-            crs=place['crs'],
-            transform=Affine(*place['transform'][:6]),
-            nodata=IGNORED,
-            compress='deflate',
-            bigtiff='IF_SAFER',
-            **({} if strip is None else dict(blockysize=strip)),
-        ) as raster:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', NotGeoreferencedWarning)
+            raster = rasterio.open(
+                unfinished,
+                'w',
+                driver='GTiff',
+                height=size[0],
+                width=size[1],
+                count=1,
+                dtype='uint8',
+                nodata=IGNORED,
+                compress='deflate',
+                bigtiff='IF_SAFER',
+                **({} if strip is None else dict(blockysize=strip)),
+                **place,
+            )
+        with raster:
             yield raster
     except BaseException:
         unfinished.unlink(missing_ok=True)

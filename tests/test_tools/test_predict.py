@@ -1,0 +1,128 @@
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+import rasterio
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+
+from tests.data import SIZE
+from tests.scenes import write_scenes
+
+TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'predict.py'
+
+
+@pytest.fixture(scope='module')
+def scene(tmp_path_factory):
+    """A folder with a config, two checkpoints of it and two areas."""
+    folder = tmp_path_factory.mktemp('scene')
+    cfg = Config.fromfile(write_scenes(folder))
+    init_default_scope('mmseg')
+    for name in ('seg.pth', 'other.pth'):
+        torch.save(MODELS.build(cfg.model).state_dict(), folder / name)
+    return folder
+
+
+@pytest.fixture
+def predict(scene, monkeypatch, tmp_path):
+    """Run the tool in this process on the first checkpoint, and return its folder of maps."""
+    monkeypatch.chdir(scene)
+    monkeypatch.setenv('LOCAL_RANK', '0')
+
+    def call(*args, checkpoint='seg.pth', out=tmp_path / 'maps'):
+        command = ['predict.py', 'scene.py', checkpoint, '--out', out, *args]
+        monkeypatch.setattr('sys.argv', [str(part) for part in command])
+        runpy.run_path(str(TOOL), run_name='__main__')
+        return out
+
+    return call
+
+
+def refused(predict, capsys, *args, **kwargs):
+    with pytest.raises(SystemExit) as stop:
+        predict(*args, **kwargs)
+    assert stop.value.code == 2
+    message = capsys.readouterr().err
+    assert message.startswith('predict.py: error: ')
+    return message
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_each_area_becomes_a_map(predict, capsys):
+    out = predict('--scores', '--block-windows', 2)
+    assert names(out) == [
+        'area.tif', 'area_scores.tif', 'field.tif', 'field_scores.tif', 'manifest.json'
+    ]  # fmt: skip
+    with rasterio.open(out / 'area.tif') as raster:
+        classes = raster.read(1)
+        assert classes.shape == SIZE
+    with rasterio.open(out / 'area_scores.tif') as raster:
+        percent = raster.read(1)
+    # No data in both at the same pixels; with three classes the winner has over a third.
+    assert ((classes == 255) == (percent == 255)).all()
+    assert 33 <= percent.min() <= percent[percent < 255].max() <= 100
+    maps = json.loads((out / 'manifest.json').read_text())['maps']
+    assert maps['area']['files'] == ['area.tif', 'area_scores.tif']
+    assert maps['area']['pixels']['Crop'] == (classes == 1).sum()
+    assert maps['area']['pixels']['no data'] == 25
+    assert f'maps of 2 patches in {out}' in capsys.readouterr().out
+
+
+def test_a_second_run_makes_what_is_missing(predict, capsys):
+    out = predict()
+    (out / 'field.tif').unlink()
+    (out / 'area.tif').write_text('left alone')
+    predict('--block-windows', 1)
+    assert '1 of 2 maps are there' in capsys.readouterr().out
+    assert (out / 'area.tif').read_text() == 'left alone'
+    assert (out / 'field.tif').exists()
+    predict('--scores')
+    assert len(names(out)) == 5
+    with rasterio.open(out / 'area.tif') as raster:
+        assert raster.shape == SIZE
+
+
+def test_maps_of_another_checkpoint_or_config_are_kept_unless_told(predict, capsys):
+    out = predict()
+    message = refused(predict, capsys, checkpoint='other.pth')
+    assert 'maps of other inputs (other checkpoint)' in message
+    denser = ['--cfg-options', 'model.test_cfg.stride="(2, 2)"']
+    assert 'maps of other inputs (other config)' in refused(predict, capsys, *denser)
+    first = json.loads((out / 'manifest.json').read_text())
+    predict('--overwrite', checkpoint='other.pth')
+    second = json.loads((out / 'manifest.json').read_text())
+    assert first['inputs'].keys() == second['inputs'].keys()
+    assert first['inputs'] != second['inputs']
+    assert names(out) == ['area.tif', 'field.tif', 'manifest.json']
+
+
+def test_maps_go_to_the_work_folder_by_default(scene, predict, monkeypatch, tmp_path):
+    command = ['predict.py', 'scene.py', 'seg.pth', '--work-dir', str(tmp_path / 'work')]
+    monkeypatch.setattr('sys.argv', command)
+    runpy.run_path(str(TOOL), run_name='__main__')
+    assert names(tmp_path / 'work') == ['maps']
+
+
+@pytest.mark.parametrize(
+    ('args', 'message'),
+    [
+        (['--cfg-options', 'model.type=ExactClassifier'], 'a classifier of stage 1'),
+        (['--cfg-options', 'model.backbone.embed_dims=4'], 'checkpoint of another model'),
+        (
+            ['--cfg-options', 'model.test_cfg.crop_size="(8, 8)"'],
+            'field has 4 x 4 pixels, less than a window of the model, 8 x 8',
+        ),
+        (['--cfg-options', 'test_dataloader.dataset.data_root=gone'], 'gone: data_root is no such'),
+        (['--block-windows', '0'], '0: expected a whole number from 1 on'),
+        (['--launcher', 'pytorch'], 'one process makes all maps'),
+    ],
+)
+def test_wrong_input_is_named_before_anything_is_written(predict, capsys, tmp_path, args, message):
+    assert message in refused(predict, capsys, *args)
+    assert names(tmp_path) == []
