@@ -93,6 +93,7 @@ def write_demo_report(
     records: Mapping[str, dict],
     metrics_path: Path,
     page: Path,
+    note: str = '',
 ) -> None:
     """Write all figures as JSON, and the page.
 
@@ -102,6 +103,7 @@ def write_demo_report(
         records: What the pipeline knows of each step.
         metrics_path: The JSON file.
         page: The HTML file.
+        note: Added to the summary.
     """
     init_default_scope('mmseg')
     windows, patches = build_dataset(configs['cls']), build_dataset(configs['seg'])
@@ -138,7 +140,7 @@ def write_demo_report(
     write_report(
         page,
         title='A crop map from image-level labels',
-        summary=summary(windows, patches),
+        summary=summary(windows, patches) + note,
         headline=headline(metrics),
         table=score_table(metrics),
         figures=plots(results, metrics),

@@ -27,6 +27,7 @@ from mmexact.steps import Pipeline, Step, StepError
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = {'cls': 'cls_demo', 'seg': 'seg_tsvit_demo', 'seg_full': 'seg_tsvit_demo_full'}
+QUICK_NOTE = ' This was a quick run of a handful of iterations: its figures mean nothing.'
 QUICK_TREE = ['--patches', '5', '--min-dates', '6', '--max-dates', '8']
 QUICK_OPTIONS: dict[str, Any] = {
     'train_cfg.max_iters': 6,
@@ -106,7 +107,8 @@ class Demo:
         full = self.train('seg_full', 'Train its twin on true masks', tree)
         seg_test = self.test('seg_test', 'Test the segmentor on the held-out fold', 'seg', seg)
         full_test = self.test('full_test', 'Test the twin on the held-out fold', 'seg_full', full)
-        self.report(DemoResults(self.work_dir, cls, pseudo, raw, seg, full, seg_test, full_test))
+        results = DemoResults(self.work_dir, cls, pseudo, raw, seg, full, seg_test, full_test)
+        self.report(results)
         print(f'\n{(self.work_dir / "metrics.json").read_text()}')
         print(f'All figures and pictures: {self.work_dir / "report.html"}')
 
@@ -192,7 +194,9 @@ class Demo:
         step = Step(
             'report',
             'Gather figures and pictures',
-            lambda: write_demo_report(results, self.configs, self.pipeline.done, metrics, page),
+            lambda: write_demo_report(
+                results, self.configs, self.pipeline.done, metrics, page, QUICK_NOTE * self.quick
+            ),
             folder=self.work_dir / 'report',
             read=lambda: dict(metrics=json.loads(metrics.read_text()), page=page.stat().st_size),
             inputs=[config_digest(vars(results))],
@@ -238,7 +242,11 @@ def read_training(folder: Path, last: int, validated: bool) -> dict:
         IndexError: It was validated, but the scores are missing.
     """
     checkpoint = folder / f'iter_{last}.pth'
-    scores = [entry for entry in logged(folder) if entry['step'] == last and 'loss' not in entry]
+    scores = [
+        without_times(entry)
+        for entry in logged(folder)
+        if entry['step'] == last and 'loss' not in entry
+    ]
     return dict(
         checkpoint=checkpoint,
         digest=weights_digest(read_checkpoint(checkpoint)['state_dict']),
@@ -258,7 +266,13 @@ def read_test(folder: Path, saved: bool) -> dict:
     """Read the scores of a finished test, which may have saved masks as well."""
     if saved and not list(folder.glob('masks/*.png')):
         raise FileNotFoundError(f'{folder}: no masks')
-    return dict(scores=json.loads(sorted(folder.glob('*/*.json'))[-1].read_text()))
+    scores = json.loads(sorted(folder.glob('*/*.json'))[-1].read_text())
+    return dict(scores=without_times(scores))
+
+
+def without_times(entry: dict) -> dict:
+    """Leave out what MMEngine measured on the clock, which no two runs share."""
+    return {key: value for key, value in entry.items() if key not in ('time', 'data_time')}
 
 
 def latest_iteration(folder: Path) -> int:
