@@ -62,7 +62,7 @@ def main() -> None:
         )
     except (FileExistsError, FileNotFoundError, ValueError) as error:
         parser.error(str(error))
-    print(f'maps of {len(maps)} patches in {out_dir}')
+    print(f'patches mapped: {len(maps)}, in {out_dir}')
 
 
 def positive(text: str) -> int:

@@ -71,7 +71,7 @@ def test_each_area_becomes_a_map(predict, capsys):
     assert maps['area']['files'] == ['area.tif', 'area_scores.tif']
     assert maps['area']['pixels']['Crop'] == (classes == 1).sum()
     assert maps['area']['pixels']['no data'] == 25
-    assert f'maps of 2 patches in {out}' in capsys.readouterr().out
+    assert f'patches mapped: 2, in {out}' in capsys.readouterr().out
 
 
 def test_a_second_run_makes_what_is_missing(predict, capsys):
