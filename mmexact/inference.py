@@ -29,8 +29,11 @@ from mmexact.maps import describe_classes, open_map
 from mmexact.models.exact import ExactClassifier
 
 BLOCK_WINDOWS = 8
-"""Windows of the model per side of a block. With windows of 24 pixels, 60 dates and 10 bands a block
-is 50 MB; where a raster series has gaps, the process that reads it takes 2 GB while it fills them."""
+"""Windows of the model per side of a block.
+
+With windows of 24 pixels, 60 dates and 10 bands a block is 50 MB; where a raster series has gaps,
+the process that reads it takes 2 GB while it fills them.
+"""
 
 
 class Block(NamedTuple):
