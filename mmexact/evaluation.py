@@ -11,7 +11,6 @@ from prettytable import PrettyTable
 
 from mmexact.pseudo_labels import (
     BACKGROUND_SCORES,
-    DEFAULT_BACKGROUND_SCORE,
     confusion_by_score,
     confusion_scores,
     score_histogram,
@@ -23,13 +22,12 @@ class PseudoLabelMetric(BaseMetric):
     """Overall accuracy and mIoU of pseudo masks, for all background scores in one pass.
 
     Reads ``seg_logits`` (plane 0 the background score, planes 1..K the CAMs) and ``gt_sem_seg``
-    of each sample. Reports ``OA`` and ``mIoU`` at ``background_score``, which looked at no pixel
-    label, and beside them what the best score in hindsight would have given: ``hindsight_OA`` and
-    ``hindsight_mIoU`` at ``hindsight_score``, the one with the highest OA, as in the paper. OA and
-    mIoU at all scores stay in the attribute ``by_score``.
+    of each sample. Reports ``OA`` and ``mIoU`` of the masks as they are, at the model's
+    ``background_score``, and beside them what the best score in hindsight would have given:
+    ``hindsight_OA`` and ``hindsight_mIoU`` at ``hindsight_score``, the one with the highest OA, as
+    in the paper. OA and mIoU at all scores stay in the attribute ``by_score``.
 
     Args:
-        background_score: Score of the masks that count, between 0 and 1.
         background_scores: Scores to try in hindsight, ascending.
         absent_classes: What a class counts that occurs neither in truth nor in the masks: 'skip'
             leaves it out of the mean, 'zero' counts an IoU of zero, as the published code does.
@@ -42,7 +40,6 @@ class PseudoLabelMetric(BaseMetric):
 
     def __init__(
         self,
-        background_score: float = DEFAULT_BACKGROUND_SCORE,
         background_scores: Sequence[float] = BACKGROUND_SCORES,
         absent_classes: Literal['skip', 'zero'] = 'skip',
         ignore_index: int = 255,
@@ -50,9 +47,7 @@ class PseudoLabelMetric(BaseMetric):
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device, prefix)
-        self.background_score = background_score
-        self.background_scores = tuple(sorted({*background_scores, background_score}))
-        self.hindsight_scores = set(background_scores)
+        self.background_scores = tuple(background_scores)
         self.absent_classes = absent_classes
         self.ignore_index = ignore_index
         self.by_score: list[dict[str, float]] = []
@@ -70,45 +65,61 @@ class PseudoLabelMetric(BaseMetric):
                     f'PseudoLabelMetric compares with: add LoadSITSAnnotations to the pipeline, '
                     f'or take the metric out (evaluator=[])'
                 )
+            logits = sample['seg_logits']['data']
+            used = round(logits[0, 0, 0].item(), 6)  # 0.33 is 0.33000001 in float32
             histogram = score_histogram(
-                sample['seg_logits']['data'][1:],
-                sample['gt_sem_seg']['data'].squeeze(0).to(sample['seg_logits']['data'].device),
-                self.background_scores,
+                logits[1:],
+                sample['gt_sem_seg']['data'].squeeze(0).to(logits.device),
+                self._scores(used),
                 self.ignore_index,
             )
-            self.results.append(histogram.cpu())
+            self.results.append((used, histogram.cpu()))
+
+    def _scores(self, used: float) -> tuple[float, ...]:
+        return tuple(sorted({*self.background_scores, used}))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Score the masks of all samples together, and log the IoU of each class."""
-        confusion = confusion_by_score(torch.stack(results).sum(0))
+        """Score the masks of all samples together, and log the IoU of each class.
+
+        Raises:
+            ValueError: The samples' background scores differ.
+        """
+        every = sorted({score for score, _ in results})
+        if len(every) > 1:
+            raise ValueError(
+                f'PseudoLabelMetric found the background scores {every[0]} and {every[-1]} in '
+                f'plane 0 of seg_logits; expected those of one model, without test-time '
+                f'augmentation'
+            )
+        (used,) = every
+        scores = self._scores(used)
+        confusion = confusion_by_score(torch.stack([table for _, table in results]).sum(0))
         accuracy, miou = confusion_scores(confusion, self.absent_classes)
-        chosen = self.background_scores.index(self.background_score)
-        tried = torch.tensor([score in self.hindsight_scores for score in self.background_scores])
+        chosen = scores.index(used)
+        tried = torch.tensor([score in self.background_scores for score in scores])
         best = int(accuracy.masked_fill(~tried, -1).argmax())
         self.by_score = [
             dict(background_score=score, OA=oa, mIoU=iou)
-            for score, oa, iou in zip(
-                self.background_scores, accuracy.tolist(), miou.tolist(), strict=True
-            )
+            for score, oa, iou in zip(scores, accuracy.tolist(), miou.tolist(), strict=True)
         ]
-        self._log_classes(confusion[chosen])
+        self._log_classes(confusion[chosen], used)
         return dict(
             OA=accuracy[chosen].item(),
             mIoU=miou[chosen].item(),
-            background_score=self.background_score,
+            background_score=used,
             hindsight_OA=accuracy[best].item(),
             hindsight_mIoU=miou[best].item(),
-            hindsight_score=self.background_scores[best],
+            hindsight_score=scores[best],
         )
 
-    def _log_classes(self, confusion: torch.Tensor) -> None:
+    def _log_classes(self, confusion: torch.Tensor, background_score: float) -> None:
         hits = confusion.diagonal().double()
         iou = 100 * hits / (confusion.sum(0) + confusion.sum(1) - hits)
         table = PrettyTable(['class', 'IoU', 'true pixels', 'pixels in masks'])
         names = (self.dataset_meta or {}).get('classes', range(len(iou)))
         for row in zip(names, iou, confusion.sum(1), confusion.sum(0), strict=True):
             table.add_row([row[0], f'{row[1]:.2f}', int(row[2]), int(row[3])])
-        title = f'pseudo masks at background score {self.background_score}'
+        title = f'pseudo masks at background score {background_score}'
         print_log(f'{title}:\n{table}', MMLogger.get_current_instance())
 
 

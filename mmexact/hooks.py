@@ -17,6 +17,7 @@ from mmseg.registry import HOOKS
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from mmexact.models import ExactClassifier
 from mmexact.pseudo_masks import PseudoMaskWriter
 
 FIXED = 'fixed, no pixel label was looked at'
@@ -63,31 +64,49 @@ class PseudoLabelHook(Hook):
         self.score_chosen_by = score_chosen_by
         self.overwrite = overwrite
 
-    def open_writer(self, runner: Runner, dataset: Any) -> PseudoMaskWriter:
+    def open_writer(self, runner: Runner, dataset: Any, data_cfg: Any) -> PseudoMaskWriter:
         """Open the folder for the masks of a dataset.
+
+        Args:
+            runner: Its model makes the masks.
+            dataset: The windows.
+            data_cfg: The dataset's config.
 
         Raises:
             FileExistsError: The folder holds masks of other inputs.
+            ValueError: The model is no classifier.
         """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if not isinstance(model, ExactClassifier):
+            raise ValueError(
+                f'pseudo masks come from an ExactClassifier, but the config describes a '
+                f'{type(model).__name__}: use a config of stage 1 (cls_*.py)'
+            )
         settings = model.test_cfg
         inputs = dict(
             config=config_digest(runner.cfg.model),
             checkpoint=weights_digest(model.state_dict()),
-            data=config_digest(dataset.data_root, getattr(dataset, 'window_size', None)),
+            data=config_digest(data_cfg),
             cam=settings['cam'],
             presence=settings['presence'],
             background_score=settings['background_score'],
             background_score_chosen_by=self.score_chosen_by,
         )
         meta = dataset.metainfo
-        return PseudoMaskWriter(
+        if not is_main_process():
+            barrier()  # the main process clears the folder, the others find it so
+        writer = PseudoMaskWriter(
             self.out_dir, inputs, meta['classes'], meta['palette'], self.overwrite
         )
+        if is_main_process():
+            barrier()
+        return writer
 
     def before_test(self, runner: Runner) -> None:
         """Open the folder."""
-        self.writer = self.open_writer(runner, runner.test_dataloader.dataset)
+        self.writer = self.open_writer(
+            runner, runner.test_dataloader.dataset, runner.cfg.test_dataloader.dataset
+        )
 
     def after_test_iter(
         self,
@@ -122,7 +141,7 @@ class PseudoLabelHook(Hook):
             The scores; none when only the rest of an interrupted run was mapped.
         """
         dataset = runner.build_dataloader(dataloader).dataset
-        self.writer = self.open_writer(runner, dataset)
+        self.writer = self.open_writer(runner, dataset, dataloader['dataset'])
         names = [dataset.get_data_info(index)['sample_id'] for index in range(len(dataset))]
         missing = [index for index, name in enumerate(names) if not self.writer.has(name)]
         if len(missing) < len(names):

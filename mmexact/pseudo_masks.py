@@ -81,7 +81,8 @@ class PseudoMaskWriter:
     def write(self, sample_id: str, mask: np.ndarray) -> None:
         """Write the mask of one window, uint8 (H, W)."""
         assert mask.dtype == np.uint8, mask.dtype
-        unfinished = self.out_dir / f'{sample_id}.png.part'
+        # Of two processes that share a padded batch's window, each writes a file of its own.
+        unfinished = self.out_dir / f'{sample_id}.{os.getpid()}.part'
         Image.fromarray(mask).save(unfinished, format='png')
         unfinished.replace(self.out_dir / f'{sample_id}.png')
 
@@ -120,6 +121,8 @@ class PseudoMaskWriter:
         for name in windows:
             counts += np.bincount(self.read(name).ravel(), minlength=256)
         self._write_maps(windows)
+        for unfinished in self.out_dir.glob('*.part'):  # left by an interrupted run
+            unfinished.unlink()
         pixels = dict(zip(self.classes, counts.tolist(), strict=False))
         return self._write_manifest(
             complete=True,

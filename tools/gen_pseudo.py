@@ -21,7 +21,7 @@ from mmengine.runner import Runner
 
 from mmexact.checkpoint import load_weights
 from mmexact.command_line import config_parser, existing_file, load_config
-from mmexact.evaluation import select_with_pixel_labels
+from mmexact.evaluation import PseudoLabelMetric, select_with_pixel_labels
 from mmexact.hooks import FIXED, PseudoLabelHook
 from mmexact.models.exact import CAM_KINDS
 
@@ -64,11 +64,23 @@ def main() -> None:
         settings.background_score = args.background_score
     if args.cam:
         settings.cam = args.cam
+    if args.select_with_pixel_labels is not None and not compares_pixels(cfg):
+        parser.error(
+            'argument --select-with-pixel-labels: compares with pixel labels, for which '
+            'test_evaluator of the config needs a PseudoLabelMetric'
+        )
     out_dir = args.out or str(Path(cfg.work_dir) / 'pseudo_masks')
     try:
         generate(cfg, args.checkpoint, out_dir, args.select_with_pixel_labels, args.overwrite)
     except FileExistsError as error:
         parser.error(str(error))
+
+
+def compares_pixels(cfg: Config) -> bool:
+    """Tell whether the config's test compares masks with pixel labels."""
+    metrics = cfg.get('test_evaluator') or []
+    metrics = metrics if isinstance(metrics, list) else [metrics]
+    return any(metric['type'] in ('PseudoLabelMetric', PseudoLabelMetric) for metric in metrics)
 
 
 def generate(
