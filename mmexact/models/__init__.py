@@ -5,7 +5,8 @@ from mmexact.models.data_preprocessor import SITSDataPreprocessor
 from mmexact.models.exact import ExactClassifier
 from mmexact.models.spatial_clue_head import SpatialClueHead
 from mmexact.models.temporal_clue_head import TemporalClueHead
-from mmexact.models.tsvit import TSViT, TSViTHead, TSViTOutput
+from mmexact.models.tsvit import TSViT, TSViTOutput
+from mmexact.models.tsvit_head import TSViTHead
 
 __all__ = [
     'ClassTokenHead',

@@ -5,19 +5,17 @@ In front of the dates stand one learned token per class, so that every class kee
 its own through both.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from mmengine.model import BaseModule
-from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from mmexact.models.transformer import AttentionResidual, Encoder
 from mmexact.sits import DAYS, unfold_time
-
-AttentionResidual = Literal['input', 'normed', 'both']
 
 
 class TSViTOutput(NamedTuple):
@@ -40,144 +38,6 @@ class TSViTOutput(NamedTuple):
     temporal_attention: Tensor
     global_tokens: Tensor | None
     date_mask: Tensor | None
-
-
-class Attention(nn.Module):
-    """Multi-head self-attention over short sequences.
-
-    Args:
-        embed_dims: Width D of the tokens.
-        num_heads: Number of heads.
-        head_dims: Width of one head; heads x head_dims need not equal D.
-        drop_rate: Dropout after the output projection, 0..1.
-    """
-
-    def __init__(self, embed_dims: int, num_heads: int, head_dims: int, drop_rate: float) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.scale = head_dims**-0.5
-        self.qkv = nn.Linear(embed_dims, 3 * num_heads * head_dims, bias=False)
-        self.proj = nn.Linear(num_heads * head_dims, embed_dims)
-        self.drop = nn.Dropout(drop_rate)
-
-    def forward(
-        self, x: Tensor, key_bias: Tensor | None, class_rows: int
-    ) -> tuple[Tensor, Tensor | None]:
-        """Attend.
-
-        Args:
-            x: Normalised tokens (B, S, D).
-            key_bias: 0 at keys to see and -inf at keys to hide, (B, 1, 1, S), or None.
-            class_rows: How many leading rows' attention to the other columns is wanted.
-
-        Returns:
-            (B, S, D), and the softmaxed attention of the first ``class_rows`` rows to the columns
-            after them, averaged over heads, (B, class_rows, S - class_rows) without gradient, or
-            None when ``class_rows`` is 0.
-        """
-        query, key, value = rearrange(
-            self.qkv(x), 'b s (qkv heads d) -> qkv b heads s d', qkv=3, heads=self.num_heads
-        )
-        query = query * self.scale
-        class_attention = None
-        if x.is_cuda:
-            attended = F.scaled_dot_product_attention(query, key, value, key_bias, scale=1.0)
-            if class_rows:
-                with torch.no_grad():
-                    rows = _softmaxed(query[:, :, :class_rows], key, key_bias)
-                    class_attention = rows[..., class_rows:].mean(1)
-        else:
-            # On CPUs plain matrix products beat the fused kernel for sequences of a few dozen
-            # tokens, several times over in bfloat16, whose fused backward is slow.
-            attention = _softmaxed(query, key, key_bias)
-            attended = attention @ value
-            if class_rows:
-                class_attention = attention.detach()[:, :, :class_rows, class_rows:].mean(1)
-        merged = rearrange(attended, 'b heads s d -> b s (heads d)')
-        return self.drop(self.proj(merged)), class_attention
-
-
-def _softmaxed(query: Tensor, key: Tensor, key_bias: Tensor | None) -> Tensor:
-    scores = query @ key.transpose(-1, -2)
-    if key_bias is not None:
-        scores = scores + key_bias
-    return scores.softmax(-1)
-
-
-class Block(nn.Module):
-    """Pre-norm transformer block with the residual variants of METHOD's published models.
-
-    Args:
-        embed_dims: Width D of the tokens.
-        num_heads: Number of attention heads.
-        head_dims: Width of one head.
-        mlp_ratio: Hidden width of the MLP over D.
-        drop_rate: Dropout, 0..1.
-        attn_residual: What the attention's output A(LN x) is added to: 'input' x, 'normed' LN x,
-            'both' x + LN x.
-    """
-
-    def __init__(
-        self,
-        embed_dims: int,
-        num_heads: int,
-        head_dims: int,
-        mlp_ratio: int,
-        drop_rate: float,
-        attn_residual: AttentionResidual,
-    ) -> None:
-        super().__init__()
-        self.attn_residual = attn_residual
-        self.norm1 = nn.LayerNorm(embed_dims)
-        self.attn = Attention(embed_dims, num_heads, head_dims, drop_rate)
-        self.norm2 = nn.LayerNorm(embed_dims)
-        self.mlp = nn.Sequential(
-            nn.Linear(embed_dims, mlp_ratio * embed_dims),
-            nn.GELU(),
-            nn.Dropout(drop_rate),
-            nn.Linear(mlp_ratio * embed_dims, embed_dims),
-            nn.Dropout(drop_rate),
-        )
-
-    def forward(
-        self, x: Tensor, key_bias: Tensor | None, class_rows: int
-    ) -> tuple[Tensor, Tensor | None]:
-        """Map (B, S, D) to (B, S, D); arguments and second result as :class:`Attention`."""
-        normed = self.norm1(x)
-        attended, class_attention = self.attn(normed, key_bias, class_rows)
-        if self.attn_residual == 'input':
-            x = x + attended
-        elif self.attn_residual == 'normed':
-            x = normed + attended
-        else:
-            x = x + normed + attended
-        return x + self.mlp(self.norm2(x)), class_attention
-
-
-class Encoder(nn.Module):
-    """Blocks and a final LayerNorm.
-
-    Args:
-        depth: Number of blocks.
-        embed_dims: Width D of the tokens.
-        **block: The other arguments of :class:`Block`.
-    """
-
-    def __init__(self, depth: int, embed_dims: int, **block) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(Block(embed_dims, **block) for _ in range(depth))
-        self.norm = nn.LayerNorm(embed_dims)
-
-    def forward(
-        self, x: Tensor, key_bias: Tensor | None = None, class_rows: int = 0
-    ) -> tuple[Tensor, Tensor | None]:
-        """Map (B, S, D) to (B, S, D); the class attention is averaged over the blocks."""
-        total = None
-        for layer in self.layers:
-            x, class_attention = layer(x, key_bias, class_rows)
-            if class_attention is not None:
-                total = class_attention if total is None else total + class_attention
-        return self.norm(x), None if total is None else total / len(self.layers)
 
 
 @MODELS.register_module()
@@ -319,64 +179,3 @@ class TSViT(BaseModule):
             tokens = tokens[:, 1:]
         maps = rearrange(tokens, '(n k) (h w) d -> n k d h w', n=samples, h=rows)
         return maps, global_tokens
-
-
-@MODELS.register_module()
-class TSViTHead(BaseDecodeHead):
-    """Turns each class's spatial tokens into that class's logits of the pixels of the patch.
-
-    Args:
-        patch_size: Side p of a patch in pixels.
-        pixel_order: 'patch' puts a location's p * p outputs on the pixels of its patch;
-            'published' writes them to consecutive pixels of the flattened window, as the
-            published head does, to run its weights.
-        in_index: Which field of :class:`TSViTOutput` to read; 0 is ``spatial_tokens``.
-        init_cfg: MMEngine's initialisation config.
-        **kwargs: Of ``BaseDecodeHead``; ``in_channels`` is the backbone's ``embed_dims``.
-
-    Raises:
-        ValueError: An unknown ``pixel_order``.
-    """
-
-    def __init__(
-        self,
-        patch_size: int = 2,
-        pixel_order: Literal['patch', 'published'] = 'patch',
-        in_index: int = 0,
-        init_cfg: dict | None = None,
-        **kwargs,
-    ) -> None:
-        super().__init__(
-            channels=kwargs['in_channels'],
-            dropout_ratio=0,
-            in_index=in_index,
-            init_cfg=init_cfg,
-            **kwargs,
-        )
-        if pixel_order not in ('patch', 'published'):
-            raise ValueError(f"pixel_order={pixel_order!r}; expected 'patch' or 'published'")
-        # Every class has a map of its own, so one projection serves them all.
-        del self.conv_seg
-        self.patch_size = patch_size
-        self.pixel_order = pixel_order
-        self.norm = nn.LayerNorm(self.in_channels)
-        self.to_pixels = nn.Linear(self.in_channels, patch_size**2)
-
-    def forward(self, inputs: TSViTOutput) -> Tensor:
-        """Map the backbone's output to logits (N, K, H, W).
-
-        Raises:
-            ValueError: The backbone has another number of class tokens than this head classes.
-        """
-        tokens = self._transform_inputs(inputs)
-        if tokens.shape[1] != self.num_classes:
-            raise ValueError(
-                f'decode_head.num_classes={self.num_classes}, but the backbone has '
-                f'{tokens.shape[1]} class tokens (backbone.num_classes): set both alike'
-            )
-        pixels = self.to_pixels(self.norm(rearrange(tokens, 'n k d h w -> n k h w d')))
-        side = self.patch_size
-        if self.pixel_order == 'patch':
-            return rearrange(pixels, 'n k h w (p q) -> n k (h p) (w q)', p=side, q=side)
-        height, width = pixels.shape[2] * side, pixels.shape[3] * side
-        return pixels.reshape(*pixels.shape[:2], height, width)
