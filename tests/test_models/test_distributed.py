@@ -1,0 +1,90 @@
+"""What several ranks must agree on: two CPU processes over gloo."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.runner import Runner
+from PIL import Image
+from torch import distributed, multiprocessing
+from torch.nn import functional
+from torch.testing import assert_close
+
+from mmexact.hooks import PseudoLabelHook
+from mmexact.models import SpatialClueHead
+from tests.toy_classifier import WINDOWS, toy_config, write_tree
+
+CROPS, DIMS = 3, 5
+
+
+def step(samples: slice) -> dict[str, torch.Tensor]:
+    """Two training steps of a head on some of four samples; pixels take turns in prototypes."""
+    torch.manual_seed(0)
+    head = SpatialClueHead(CROPS, DIMS, start_iter=0, momentum=0.5)
+    head.sample_assignment = lambda plan: functional.one_hot(
+        torch.arange(plan.shape[1]) % 2, 2
+    ).expand_as(plan)
+    # The last two samples lack crop 0, so that only one rank has foreground of it.
+    labels = torch.tensor([[1.0, 1, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0]])
+    for _ in range(2):
+        maps, tokens = torch.randn(4, CROPS, 4, 4), torch.randn(4, CROPS, DIMS, 4, 4)
+        head.loss(maps[samples], maps[samples], tokens[samples], labels[samples])
+    return head.state_dict()
+
+
+def work(rank: int, folder: Path) -> None:
+    """What each rank does."""
+    torch.set_num_threads(1)
+    distributed.init_process_group(
+        'gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=2
+    )
+    torch.save(step(slice(2 * rank, 2 * rank + 2)), folder / f'rank{rank}.pth')
+    run = Runner.from_cfg(toy_config(folder / 'PASTIS', folder / f'run{rank}'))
+    hook = PseudoLabelHook(str(folder / 'masks'), overwrite=True)
+    hook.map_windows(run, run.cfg.test_dataloader, run.build_evaluator(run.cfg.test_evaluator))
+    # Of a single missing window the sampler hands a copy to either rank.
+    if rank == 0:
+        (folder / 'masks' / '7_2.png').unlink()
+    distributed.barrier()
+    hook.map_windows(run, run.cfg.test_dataloader)
+    distributed.destroy_process_group()
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory) -> Path:
+    """Where both ranks left their results, beside a mask of an earlier run."""
+    folder = tmp_path_factory.mktemp('ranks')
+    write_tree(folder / 'PASTIS')
+    (folder / 'masks').mkdir()
+    Image.new('L', (4, 4), 9).save(folder / 'masks' / 'earlier.png')
+    multiprocessing.spawn(work, args=(folder,), nprocs=2)
+    return folder
+
+
+def test_ranks_hold_the_prototypes_of_all_their_samples(folder):
+    first, second = (torch.load(folder / f'rank{rank}.pth', weights_only=True) for rank in (0, 1))
+    together, alone = step(slice(None)), step(slice(0, 2))
+    for kind in ('fg_prototypes', 'bg_prototypes'):
+        assert torch.equal(first[kind], second[kind])
+        assert_close(first[kind], together[kind], atol=1e-6, rtol=0)
+        assert (first[kind] - alone[kind]).abs().max() > 1e-3
+    assert first['step'] == second['step'] == 2
+
+
+def test_ranks_share_the_work_of_pseudo_masks(folder):
+    names = {path.name for path in (folder / 'masks').iterdir()}
+    assert names == {f'{name}.png' for name in WINDOWS} | {'manifest.json'}
+    manifest = json.loads((folder / 'masks' / 'manifest.json').read_text())
+    assert manifest['complete'] is True
+    assert sum(manifest['pixels'].values()) == 12 * 16
+    assert 0 <= manifest['scores']['pseudo/OA'] <= 100
+    run = Runner.from_cfg(toy_config(folder / 'PASTIS', folder / 'single'))
+    hook = PseudoLabelHook(str(folder / 'single_masks'))
+    scores = hook.map_windows(
+        run, run.cfg.test_dataloader, run.build_evaluator(run.cfg.test_evaluator)
+    )
+    assert manifest['scores']['pseudo/OA'] == pytest.approx(scores['pseudo/OA'])
+    for name in WINDOWS:
+        mask = (folder / 'masks' / f'{name}.png').read_bytes()
+        assert mask == (folder / 'single_masks' / f'{name}.png').read_bytes()
