@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from PIL import Image
 from rasterio.transform import Affine
 
-IGNORED = 255
+from mmexact.datasets.labels import IGNORED
+from mmexact.maps import describe_classes, open_map
+
 MANIFEST = 'manifest.json'
 
 
@@ -145,8 +146,11 @@ class PseudoMaskWriter:
                 pieces = patches.setdefault(name.rsplit('_', 1)[0], [])
                 pieces.append((self.read(name), georeference))
         for patch, pieces in patches.items():
-            path = self.out_dir / f'{patch}.tif'
-            write_map(path, *join_windows(pieces), self.classes, self.palette)
+            mosaic, crs, transform = join_windows(pieces)
+            place = dict(crs=crs, transform=transform)
+            with open_map(self.out_dir / f'{patch}.tif', mosaic.shape, place) as raster:
+                describe_classes(raster, self.classes, self.palette)
+                raster.write(mosaic, 1)
 
 
 def join_windows(
@@ -173,42 +177,3 @@ def join_windows(
     for row, column, mask in places:
         mosaic[row - top :, column - left :][: mask.shape[0], : mask.shape[1]] = mask
     return mosaic, crs, grid @ Affine.translation(left, top)
-
-
-def write_map(
-    path: str | os.PathLike,
-    classes: np.ndarray,
-    crs: str,
-    transform: Affine,
-    names: Sequence[str],
-    palette: Sequence[Sequence[int]],
-) -> None:
-    """Write a class map as a GeoTIFF with colours and class names, 255 as no data.
-
-    Args:
-        path: The file; it appears whole or not at all.
-        classes: uint8 (H, W).
-        crs: Coordinate reference system, WKT or 'EPSG:...'.
-        transform: From (column, row) to coordinates.
-        names: Name of each class, kept in the tags as ``class_<index>``.
-        palette: An RGB triple of 0..255 per class.
-    """
-    path = Path(path)
-    unfinished = path.with_name(f'{path.name}.part')
-    with rasterio.open(
-        unfinished,
-        'w',
-        driver='GTiff',
-        height=classes.shape[0],
-        width=classes.shape[1],
-        count=1,
-        dtype='uint8',
-        crs=crs,
-        transform=transform,
-        nodata=IGNORED,
-        compress='deflate',
-    ) as raster:
-        raster.write(classes, 1)
-        raster.write_colormap(1, {index: tuple(rgb) for index, rgb in enumerate(palette)})
-        raster.update_tags(1, **{f'class_{index}': name for index, name in enumerate(names)})
-    unfinished.replace(path)

@@ -5,7 +5,7 @@ import pytest
 import rasterio
 from PIL import Image
 
-from mmexact.pseudo_masks import PseudoMaskWriter, join_windows, write_map
+from mmexact.pseudo_masks import PseudoMaskWriter, join_windows
 
 CLASSES = ('Background', 'Meadow', 'Corn')
 PALETTE = [[0, 0, 0], [0, 200, 0], [250, 200, 0]]
@@ -99,10 +99,3 @@ def test_located_windows_become_a_geotiff(tmp_path):
         assert raster.nodata == 255
         assert raster.colormap(1)[2][:3] == (250, 200, 0)
         assert raster.tags(1)['class_2'] == 'Corn'
-
-
-def test_a_map_appears_whole(tmp_path):
-    write_map(
-        tmp_path / 'm.tif', mask(1), 'EPSG:4326', rasterio.Affine.identity(), CLASSES, PALETTE
-    )
-    assert [path.name for path in tmp_path.iterdir()] == ['m.tif']
