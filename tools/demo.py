@@ -255,9 +255,14 @@ def read_training(folder: Path, last: int, validated: bool) -> dict:
 
 
 def read_pseudo_masks(folder: Path) -> dict:
-    """Read the manifest of a complete folder of pseudo masks."""
+    """Read the manifest of a complete folder of pseudo masks.
+
+    Raises:
+        ValueError: Masks or their scores are missing.
+    """
     manifest = json.loads((folder / 'manifest.json').read_text())
-    if not manifest['complete'] or len(list(folder.glob('*.png'))) != manifest['windows']:
+    whole = manifest['complete'] and len(list(folder.glob('*.png'))) == manifest['windows']
+    if not whole or 'by_score' not in manifest['scores']:
         raise ValueError(f'{folder} is not complete')
     return dict(digest=config_digest(manifest), scores=manifest['scores'])
 
