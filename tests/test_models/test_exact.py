@@ -3,6 +3,7 @@ import re
 import pytest
 import torch
 from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch.testing import assert_close
@@ -11,6 +12,7 @@ from mmexact.checkpoint import load_weights
 from mmexact.models.exact import CAM_KINDS
 from mmexact.pseudo_labels import enlarge_cams, scale_cams
 from mmexact.sits import fold_time
+from tests.toy_classifier import toy_config, write_tree
 
 CROPS, SIDE = 3, 8
 
@@ -187,6 +189,23 @@ def test_a_training_step_reaches_every_weight(bfloat16):
     without = [name for name, weight in model.named_parameters() if weight.grad is None]
     assert without == []
     assert model.spatial_clue_head.step == 2
+
+
+def test_a_resumed_training_goes_on_with_its_prototypes(tmp_path):
+    tree = write_tree(tmp_path / 'PASTIS')
+    first = Runner.from_cfg(toy_config(tree, tmp_path / 'run'))
+    first.train()
+    head = first.model.spatial_clue_head
+    settings = {'resume': True, 'train_cfg.max_iters': 3, 'experiment_name': 'resumed'}
+    again = Runner.from_cfg(toy_config(tree, tmp_path / 'run', **settings))
+    resumed = again.model.spatial_clue_head
+    assert not torch.equal(resumed.fg_prototypes, head.fg_prototypes)
+    again.load_or_resume()
+    assert torch.equal(resumed.fg_prototypes, head.fg_prototypes)
+    assert resumed.step == head.step == 2
+    again.train()
+    assert resumed.step == 3
+    assert not torch.equal(resumed.bg_prototypes, head.bg_prototypes)
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,7 @@ class TestSegmentor:
         assert_close(logits[:, 16:24, :24], overlap)
         assert torch.equal(predicted.pred_sem_seg.data[0], logits.argmax(0))
 
+    @pytest.mark.filterwarnings('ignore:The shape of value will convert')
     def test_flips_of_test_time_augmentation_are_undone(self):
         series, _ = patch()
         model = MODELS.build(dict(type='SegTTAModel', module=segmentor_config(24))).eval()
