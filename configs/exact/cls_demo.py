@@ -11,7 +11,20 @@ embed_dims = 64
 max_iters = 900
 warmup_iters = 100
 
-train_dataloader = dict(batch_size=16, num_workers=1, dataset={{_base_.synthetic_data}})
+train_dataloader = dict(
+    batch_size=16,
+    num_workers=1,
+    dataset=dict(
+        data_root={{_base_.synthetic_root}},
+        metainfo={{_base_.synthetic_metainfo}},
+        pipeline=[
+            {{_base_.synthetic_train_dates}},
+            dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+            dict(type='RandomFlip', prob=0.5, direction='vertical'),
+            dict(type='PackSITSInputs'),
+        ],
+    ),
+)
 val_dataloader = dict(batch_size=25, num_workers=1, dataset={{_base_.synthetic_data}})
 test_dataloader = dict(batch_size=25, num_workers=1, dataset={{_base_.synthetic_data}})
 
@@ -40,4 +53,4 @@ param_scheduler = [
 ]
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 work_dir = './work_dirs/demo/cls'
-default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=max_iters))
+default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=300))

@@ -11,7 +11,22 @@ embed_dims = 64
 max_iters = 600
 warmup_iters = 60
 
-train_dataloader = dict(batch_size=16, num_workers=1, dataset={{_base_.synthetic_pseudo_data}})
+train_dataloader = dict(
+    batch_size=16,
+    num_workers=1,
+    dataset=dict(
+        data_root={{_base_.synthetic_root}},
+        metainfo={{_base_.synthetic_metainfo}},
+        pseudo_label_dir='work_dirs/demo/cls/pseudo_masks',
+        pipeline=[
+            {{_base_.synthetic_train_dates}},
+            dict(type='LoadSITSAnnotations'),
+            dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+            dict(type='RandomFlip', prob=0.5, direction='vertical'),
+            dict(type='PackSITSInputs'),
+        ],
+    ),
+)
 val_dataloader = dict(num_workers=1, dataset={{_base_.synthetic_data}})
 test_dataloader = dict(num_workers=1, dataset={{_base_.synthetic_data}})
 
@@ -21,19 +36,21 @@ model = dict(
         num_classes=num_classes,
         embed_dims=embed_dims,
         temporal_depth=2,
-        spatial_depth=1,
+        spatial_depth=2,
         head_dims=16,
         mlp_ratio=2,
+        drop_rate=0.1,
         attn_residual='input',
         mask_padding=True,
     ),
     decode_head=dict(in_channels=embed_dims, num_classes=num_classes),
 )
 
+optim_wrapper = dict(optimizer=dict(weight_decay=0.05))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=warmup_iters),
     dict(type='CosineAnnealingLR', eta_min=5e-6, by_epoch=False, begin=warmup_iters, end=max_iters),
 ]
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 work_dir = './work_dirs/demo/seg'
-default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=max_iters))
+default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=300))
