@@ -39,7 +39,6 @@ model = dict(
         spatial_depth=2,
         head_dims=16,
         mlp_ratio=2,
-        drop_rate=0.1,
         attn_residual='input',
         mask_padding=True,
     ),
