@@ -160,7 +160,7 @@ def write_pastis_tree(
     num_patches: int = 40,
     num_crops: int = 8,
     num_dates: tuple[int, int] = (20, 26),
-    difficulty: float = 1.0,
+    difficulty: float = 0.8,
     seed: int = 0,
     overwrite: bool = False,
     track: Callable[[range], Iterable[int]] = iter,
@@ -175,7 +175,7 @@ def write_pastis_tree(
         num_patches: Number of patches.
         num_crops: Number of crops K, 2..18; labels 1..K are the first K crops of PASTIS.
         num_dates: Fewest and most acquisitions of a patch.
-        difficulty: 0 (clear, uniform fields) over 1 (the default) to 3; scales the noise, the
+        difficulty: 0 (clear, uniform fields) over 0.8 (the default) to 3; scales the noise, the
             shifts of the season, the likeness of leaves and the frequency of clouds.
         seed: Seed of everything random.
         overwrite: Replace a tree that this writer made before.

@@ -27,7 +27,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--difficulty',
         type=float,
-        default=1.0,
+        default=0.8,
         help='0 to 3; scales noise, shifts of the season, likeness of crops and clouds',
     )
     parser.add_argument('--seed', type=int, default=0, help='seed of everything random')

@@ -5,6 +5,8 @@ folds 1-3, validates on 4 and tests on 5; each further one moves all of them up 
 """
 
 rotation = int('{{$ROTATION:1}}')
+if rotation not in range(1, 6):
+    raise ValueError(f'ROTATION={rotation}; expected 1 to 5')
 folds = [(rotation + offset - 1) % 5 + 1 for offset in range(5)]
 train_folds, val_folds, test_folds = folds[:3], folds[3:4], folds[4:]
 

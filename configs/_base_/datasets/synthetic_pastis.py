@@ -21,8 +21,8 @@ synthetic_data = dict(data_root=synthetic_root, metainfo=synthetic_metainfo)
 # Digital numbers of the tree's NORM_S2_patch.json, averaged over folds 1-3; batches are padded to
 # their longest series only.
 synthetic_preprocessor = dict(
-    mean=[970, 1180, 1140, 1480, 2280, 2600, 2770, 2860, 2150, 1470],
-    std=[1350, 1290, 1320, 1220, 1110, 1130, 1160, 1170, 780, 720],
+    mean=[890, 1110, 1070, 1420, 2230, 2550, 2720, 2820, 2120, 1440],
+    std=[1250, 1200, 1230, 1130, 1040, 1080, 1110, 1130, 730, 670],
     num_dates=None,
 )
 # So few patches would be learned by heart: every step sees other dates of a series.
