@@ -8,8 +8,8 @@ _base_ = ['./seg_tsvit_pastis.py', '../_base_/datasets/synthetic_pastis.py']
 
 num_classes = 9
 embed_dims = 64
-max_iters = 600
-warmup_iters = 60
+max_iters = 400
+warmup_iters = 40
 
 train_dataloader = dict(
     batch_size=16,
@@ -36,7 +36,7 @@ model = dict(
         num_classes=num_classes,
         embed_dims=embed_dims,
         temporal_depth=2,
-        spatial_depth=2,
+        spatial_depth=1,
         head_dims=16,
         mlp_ratio=2,
         attn_residual='input',
@@ -52,4 +52,4 @@ param_scheduler = [
 ]
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 work_dir = './work_dirs/demo/seg'
-default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=300))
+default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=200))

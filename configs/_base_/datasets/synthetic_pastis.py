@@ -26,4 +26,4 @@ synthetic_preprocessor = dict(
     num_dates=None,
 )
 # So few patches would be learned by heart: every step sees other dates of a series.
-synthetic_train_dates = dict(type='LoadSITS', num_dates=14, date_choice='random')
+synthetic_train_dates = dict(type='LoadSITS', num_dates=12, date_choice='random')
