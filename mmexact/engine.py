@@ -1,5 +1,6 @@
 """What a run needs around MMEngine's Runner: bfloat16, gloo, the allocator, saved predictions."""
 
+import atexit
 import ctypes
 import os
 import platform
@@ -121,6 +122,8 @@ def use_gloo_without_gpu(cfg: Config) -> None:
     dist_cfg = cfg.setdefault('env_cfg', {}).setdefault('dist_cfg', {})
     dist_cfg['backend'] = 'gloo'
     distributed.init_process_group('gloo', timeout=timedelta(seconds=dist_cfg.get('timeout', 1800)))
+    # A process that ends with gloo's threads running is sometimes aborted by the C++ runtime.
+    atexit.register(_leave_process_group)
     # MMEngine's default wrapper names a GPU.
     wrapper = cfg.get('model_wrapper_cfg') or dict(
         type='MMDistributedDataParallel',
@@ -128,3 +131,9 @@ def use_gloo_without_gpu(cfg: Config) -> None:
         find_unused_parameters=cfg.get('find_unused_parameters', False),
     )
     cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
+
+
+def _leave_process_group() -> None:
+    """Wait for the last messages and stop the threads of the process group, if it still exists."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
