@@ -86,7 +86,10 @@ class RasterSeriesDataset(SITSDataset):
         """Yield the areas."""
         root = self.data_root or ''
         if not os.path.isdir(root or '.'):
-            raise FileNotFoundError(f'{os.path.abspath(root)}: data_root is no such directory')
+            raise FileNotFoundError(
+                f'{os.path.abspath(root)}: data_root is no such directory; set it to the folder of '
+                f'your rasters, or link that folder there'
+            )
         for name, paths in self.series.items():
             rasters = find_series(root, str(paths['rasters']), **self.search)
             self.rasters[name] = rasters
