@@ -7,8 +7,10 @@ from mmexact.models.spatial_clue_head import SpatialClueHead
 from mmexact.models.temporal_clue_head import TemporalClueHead
 from mmexact.models.tsvit import TSViT, TSViTOutput
 from mmexact.models.tsvit_head import TSViTHead
+from mmexact.models.utae import UTAE, UTAEHead
 
 __all__ = [
+    'UTAE',
     'ClassTokenHead',
     'ExactClassifier',
     'SITSDataPreprocessor',
@@ -17,4 +19,5 @@ __all__ = [
     'TSViTHead',
     'TSViTOutput',
     'TemporalClueHead',
+    'UTAEHead',
 ]

@@ -1,0 +1,107 @@
+"""U-TAE against the authors' network, and in MMSeg's EncoderDecoder."""
+
+import re
+
+import pytest
+import reference_data
+import torch
+from mmengine.structures import PixelData
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch.testing import assert_close
+
+from mmexact.sits import fold_time
+
+RENAMED = (
+    (r'^in_conv\.conv\.conv\.', 'backbone.in_conv.'),
+    (r'^(down|up)_blocks\.(\d)\.(down|conv1|conv2)\.conv\.', r'backbone.\1_blocks.\2.\3.'),
+    (r'^up_blocks\.', 'backbone.up_blocks.'),
+    (r'^out_conv\.conv\.conv\.', 'decode_head.out_conv.'),
+    (r'^temporal_encoder\.', 'backbone.temporal_encoder.'),
+    (r'\.inconv\.', '.in_proj.'),
+    (r'\.attention_heads\.Q$', '.query'),
+    (r'\.attention_heads\.fc1_k\.', '.key.'),
+)
+
+
+def build(in_channels, num_classes, width, **backbone):
+    return MODELS.build(
+        dict(
+            type='EncoderDecoder',
+            backbone=dict(type='UTAE', in_channels=in_channels, **backbone),
+            decode_head=dict(
+                type='UTAEHead',
+                in_channels=width,
+                in_index=0,
+                channels=width,
+                num_classes=num_classes,
+                loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True),
+            ),
+            train_cfg=dict(),
+            test_cfg=dict(mode='whole'),
+        )
+    )
+
+
+@pytest.fixture(scope='module')
+def arrays():
+    return reference_data.load('utae_small.npz')
+
+
+@pytest.fixture
+def model(arrays):
+    model = build(
+        in_channels=int(arrays['config/input_dim']),
+        num_classes=int(arrays['config/out_conv'][1]),
+        width=int(arrays['config/out_conv'][0]),
+        encoder_widths=arrays['config/encoder_widths'].tolist(),
+        decoder_widths=arrays['config/decoder_widths'].tolist(),
+        num_heads=int(arrays['config/n_head']),
+        d_model=int(arrays['config/d_model']),
+        d_k=int(arrays['config/d_k']),
+    )
+    state = {}
+    for name, value in reference_data.published_state(arrays).items():
+        for old, new in RENAMED:
+            name = re.sub(old, new, name)
+        # A convolution of width 1 over the dates is our linear layer.
+        state[name] = value.squeeze(-1) if name.endswith('in_proj.weight') else value
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def days_of(arrays):
+    padded = (arrays['x'] == 0).flatten(2).all(-1)
+    assert padded.sum() == 2
+    return arrays['positions'].masked_fill(padded, 0)
+
+
+def test_it_agrees_with_the_authors_network(model, arrays):
+    days = days_of(arrays)
+    logits = model(fold_time(arrays['x'], days.float()))
+    assert_close(logits, arrays['logits'], atol=1e-5, rtol=1e-5)
+    _, _, attention = model.backbone.encode(arrays['x'], days)
+    assert_close(attention.sum(2), torch.ones_like(attention.sum(2)))
+    assert_close(attention, arrays['attention'], atol=1e-5, rtol=1e-5)
+
+
+def test_what_stands_in_padded_dates_does_not_matter(model, arrays):
+    days = days_of(arrays)
+    filled = arrays['x'].masked_fill((days == 0)[:, :, None, None, None], 7.0)
+    assert_close(model(fold_time(filled, days.float())), arrays['logits'], atol=1e-5, rtol=1e-5)
+
+
+def test_parameters_at_the_papers_settings():
+    model = build(in_channels=10, num_classes=20, width=32)
+    assert sum(parameter.numel() for parameter in model.parameters()) == 1_087_260
+
+
+def test_it_learns_in_an_encoder_decoder(model, arrays):
+    model.train()
+    inputs = fold_time(arrays['x'], days_of(arrays).float())
+    truth = torch.randint(0, 3, (2, 1, 16, 16), generator=torch.Generator().manual_seed(0))
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=label)) for label in truth]
+    model.loss(inputs, samples)['decode.loss_ce'].backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
