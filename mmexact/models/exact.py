@@ -88,13 +88,19 @@ class ExactClassifier(BaseSegmentor):
         """Encode (N, T * (C + 1), H, W).
 
         Raises:
-            ValueError: The backbone has no global tokens, which ``cls_head`` reads.
+            ValueError: The backbone has no global tokens, which ``cls_head`` reads, or no date
+                tokens, which ``temporal_clue_head`` reads.
         """
         features = self.backbone(inputs)
         if features.global_tokens is None:
             raise ValueError(
                 'the backbone returns no global tokens, which cls_head reads: set '
                 'backbone.global_token=True'
+            )
+        if features.date_tokens is None:
+            raise ValueError(
+                'the backbone returns no date tokens, which temporal_clue_head reads: set '
+                'backbone.class_tokens_only=False'
             )
         return features
 

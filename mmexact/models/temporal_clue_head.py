@@ -65,12 +65,14 @@ class TemporalClueHead(BaseModule):
         Padded dates that the backbone masked weigh 0.
         """
         attention = features.temporal_attention
+        assert attention is not None
         if features.date_mask is not None:
             attention = attention.masked_fill(~features.date_mask.unsqueeze(1), -torch.inf)
         return attention.softmax(-1)
 
     def forward(self, features: TSViTOutput) -> Tensor:
         """Sum the date features by the weights of the dates: V, (N, K, D, h, w)."""
+        assert features.date_tokens is not None
         weights = self.pivotal_dates(features).to(features.date_tokens.dtype)
         return torch.einsum('nkt,ntdhw->nkdhw', weights, features.date_tokens)
 

@@ -6,6 +6,9 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mmexact.models.cpu_block import Settings, Weights, run_block
 
 AttentionResidual = Literal['input', 'normed', 'both']
 
@@ -29,7 +32,7 @@ class Attention(nn.Module):
         self.drop = nn.Dropout(drop_rate)
 
     def forward(
-        self, x: Tensor, key_bias: Tensor | None, class_rows: int
+        self, x: Tensor, key_bias: Tensor | None, class_rows: int, rows: int | None = None
     ) -> tuple[Tensor, Tensor | None]:
         """Attend.
 
@@ -37,14 +40,24 @@ class Attention(nn.Module):
             x: Normalised tokens (B, S, D).
             key_bias: 0 at keys to see and -inf at keys to hide, (B, 1, 1, S), or None.
             class_rows: How many leading rows' attention to the other columns is wanted.
+            rows: How many leading tokens of each sequence are wanted; None for all.
 
         Returns:
-            (B, S, D), and the softmaxed attention of the first ``class_rows`` rows to the columns
-            after them, averaged over heads, (B, class_rows, S - class_rows) without gradient, or
-            None when ``class_rows`` is 0.
+            (B, rows, D), and the softmaxed attention of the first ``class_rows`` rows to the
+            columns after them, averaged over heads, (B, class_rows, S - class_rows) without
+            gradient, or None when ``class_rows`` is 0.
         """
-        query, key, value = rearrange(
-            self.qkv(x), 'b s (qkv heads d) -> qkv b heads s d', qkv=3, heads=self.num_heads
+        inner = self.proj.in_features
+        query = rearrange(
+            F.linear(x[:, :rows], self.qkv.weight[:inner]),
+            'b s (heads d) -> b heads s d',
+            heads=self.num_heads,
+        )
+        key, value = rearrange(
+            F.linear(x, self.qkv.weight[inner:]),
+            'b s (kv heads d) -> kv b heads s d',
+            kv=2,
+            heads=self.num_heads,
         )
         query = query * self.scale
         class_attention = None
@@ -52,15 +65,13 @@ class Attention(nn.Module):
             attended = F.scaled_dot_product_attention(query, key, value, key_bias, scale=1.0)
             if class_rows:
                 with torch.no_grad():
-                    rows = _softmaxed(query[:, :, :class_rows], key, key_bias)
-                    class_attention = rows[..., class_rows:].mean(1)
+                    attention = _softmaxed(query[:, :, :class_rows], key, key_bias)
         else:
-            # On CPUs plain matrix products beat the fused kernel for sequences of a few dozen
-            # tokens, several times over in bfloat16, whose fused backward is slow.
+            # The fused kernel's backward pass is slow on CPUs, and FLOPs counters do not know it.
             attention = _softmaxed(query, key, key_bias)
             attended = attention @ value
-            if class_rows:
-                class_attention = attention.detach()[:, :, :class_rows, class_rows:].mean(1)
+        if class_rows:
+            class_attention = attention.detach()[:, :, :class_rows, class_rows:].mean(1)
         merged = rearrange(attended, 'b heads s d -> b s (heads d)')
         return self.drop(self.proj(merged)), class_attention
 
@@ -73,7 +84,10 @@ def _softmaxed(query: Tensor, key: Tensor, key_bias: Tensor | None) -> Tensor:
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block with the residual variants of METHOD's published models.
+    """Pre-norm transformer block with the residual variants of the published models.
+
+    On CPUs it runs as :mod:`~mmexact.models.cpu_block`, unless dropout is at work or a tool traces
+    the model module by module.
 
     Args:
         embed_dims: Width D of the tokens.
@@ -83,6 +97,8 @@ class Block(nn.Module):
         drop_rate: Dropout, 0..1.
         attn_residual: What the attention's output A(LN x) is added to: 'input' x, 'normed' LN x,
             'both' x + LN x.
+        with_cp: Keep only the input for the backward pass and compute the rest again there
+            (gradient checkpointing).
     """
 
     def __init__(
@@ -93,9 +109,12 @@ class Block(nn.Module):
         mlp_ratio: int,
         drop_rate: float,
         attn_residual: AttentionResidual,
+        with_cp: bool = False,
     ) -> None:
         super().__init__()
+        self.drop_rate = drop_rate
         self.attn_residual = attn_residual
+        self.with_cp = with_cp
         self.norm1 = nn.LayerNorm(embed_dims)
         self.attn = Attention(embed_dims, num_heads, head_dims, drop_rate)
         self.norm2 = nn.LayerNorm(embed_dims)
@@ -108,18 +127,42 @@ class Block(nn.Module):
         )
 
     def forward(
-        self, x: Tensor, key_bias: Tensor | None, class_rows: int
+        self, x: Tensor, key_bias: Tensor | None, class_rows: int, rows: int | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """Map (B, S, D) to (B, S, D); arguments and second result as :class:`Attention`."""
+        """Map (B, S, D) to (B, rows, D); arguments and second result as :class:`Attention`."""
+        dropout = self.training and self.drop_rate > 0
+        if x.device.type == 'cpu' and not dropout and not torch.jit.is_tracing():
+            return run_block(
+                x, key_bias, self._weights(), self._settings(class_rows, rows or x.shape[1])
+            )
+        if self.with_cp and torch.is_grad_enabled():
+            return checkpoint(self._forward, x, key_bias, class_rows, rows, use_reentrant=False)
+        return self._forward(x, key_bias, class_rows, rows)
+
+    def _forward(
+        self, x: Tensor, key_bias: Tensor | None, class_rows: int, rows: int | None
+    ) -> tuple[Tensor, Tensor | None]:
         normed = self.norm1(x)
-        attended, class_attention = self.attn(normed, key_bias, class_rows)
-        if self.attn_residual == 'input':
-            x = x + attended
-        elif self.attn_residual == 'normed':
-            x = normed + attended
-        else:
-            x = x + normed + attended
-        return x + self.mlp(self.norm2(x)), class_attention
+        out, class_attention = self.attn(normed, key_bias, class_rows, rows)
+        if self.attn_residual != 'input':
+            out = out + normed[:, :rows]
+        if self.attn_residual != 'normed':
+            out = out + x[:, :rows]
+        return out + self.mlp(self.norm2(out)), class_attention
+
+    def _weights(self) -> Weights:
+        # In the order of the modules, which is that of the fields.
+        return Weights(*self.parameters())
+
+    def _settings(self, class_rows: int, rows: int) -> Settings:
+        return Settings(
+            heads=self.attn.num_heads,
+            scale=self.attn.scale,
+            residual=self.attn_residual,
+            rows=rows,
+            class_rows=class_rows,
+            recompute=self.with_cp,
+        )
 
 
 class Encoder(nn.Module):
@@ -137,12 +180,30 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(embed_dims)
 
     def forward(
-        self, x: Tensor, key_bias: Tensor | None = None, class_rows: int = 0
+        self,
+        x: Tensor,
+        key_bias: Tensor | None = None,
+        class_rows: int = 0,
+        rows: int | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Map (B, S, D) to (B, S, D); the class attention is averaged over the blocks."""
+        """Encode sequences.
+
+        Args:
+            x: Tokens (B, S, D). Under autocast they take its type at once, and keep it.
+            key_bias: 0 at keys to see and -inf at keys to hide, (B, 1, 1, S), or None.
+            class_rows: How many leading rows' attention to the other columns is wanted.
+            rows: How many leading tokens of each sequence are wanted; None for all.
+
+        Returns:
+            (B, rows, D), and the attention of the class rows averaged over heads and blocks,
+            (B, class_rows, S - class_rows) without gradient, or None without class rows.
+        """
+        if torch.is_autocast_enabled(x.device.type):
+            x = x.to(torch.get_autocast_dtype(x.device.type))
         total = None
         for layer in self.layers:
-            x, class_attention = layer(x, key_bias, class_rows)
+            last = layer is self.layers[-1]
+            x, class_attention = layer(x, key_bias, class_rows, rows if last else None)
             if class_attention is not None:
                 total = class_attention if total is None else total + class_attention
         return self.norm(x), None if total is None else total / len(self.layers)

@@ -24,9 +24,9 @@ class TSViTOutput(NamedTuple):
     Attributes:
         spatial_tokens: Class maps Z_S after the spatial encoder, (N, K, D, h, w).
         temporal_tokens: Class maps Z_T after the temporal encoder, (N, K, D, h, w).
-        date_tokens: Features S of every date, (N, T, D, h, w).
+        date_tokens: Features S of every date, (N, T, D, h, w), or None.
         temporal_attention: Attention a of each class to each date, (N, K, T), without gradient:
-            the mean of softmaxed attention over layers, heads and locations.
+            the mean of softmaxed attention over layers, heads and locations; or None.
         global_tokens: One token per class that saw the whole window, (N, K, D), or None.
         date_mask: True at real dates, False at padded ones, (N, T); None when the backbone does
             not mask padding.
@@ -34,8 +34,8 @@ class TSViTOutput(NamedTuple):
 
     spatial_tokens: Tensor
     temporal_tokens: Tensor
-    date_tokens: Tensor
-    temporal_attention: Tensor
+    date_tokens: Tensor | None
+    temporal_attention: Tensor | None
     global_tokens: Tensor | None
     date_mask: Tensor | None
 
@@ -62,6 +62,10 @@ class TSViT(BaseModule):
             computes 'normed', the published segmentor 'both'.
         mask_padding: Hide padded dates (day of year 0) from attention; the published code does
             not.
+        class_tokens_only: Leave ``date_tokens`` and ``temporal_attention`` out, which only the
+            classifier's clues read: the last temporal block then computes class tokens alone.
+        with_cp: Gradient checkpointing: keep only the input of every block for the backward pass
+            and compute the rest again there, for less memory and a third more arithmetic.
         init_cfg: MMEngine's initialisation config, e.g. to load a checkpoint.
 
     Raises:
@@ -84,6 +88,8 @@ class TSViT(BaseModule):
         global_token: bool = False,
         attn_residual: AttentionResidual = 'input',
         mask_padding: bool = True,
+        class_tokens_only: bool = False,
+        with_cp: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -98,12 +104,14 @@ class TSViT(BaseModule):
         self.img_size = img_size
         self.patch_size = patch_size
         self.mask_padding = mask_padding
+        self.class_tokens_only = class_tokens_only
         block = dict(
             num_heads=num_heads,
             head_dims=head_dims,
             mlp_ratio=mlp_ratio,
             drop_rate=drop_rate,
             attn_residual=attn_residual,
+            with_cp=with_cp,
         )
         self.patch_embed = nn.Linear(patch_size**2 * in_channels, embed_dims)
         self.day_embed = nn.Embedding(DAYS, embed_dims)
@@ -141,7 +149,7 @@ class TSViT(BaseModule):
 
     def _encode_time(
         self, series: Tensor, days: Tensor, date_mask: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         samples, dates, _, height, _ = series.shape
         rows = height // self.patch_size
         patches = rearrange(
@@ -159,8 +167,12 @@ class TSViT(BaseModule):
             hidden = F.pad(~date_mask, (self.num_classes, 0))
             bias = torch.zeros_like(hidden, dtype=tokens.dtype).masked_fill(hidden, -torch.inf)
             key_bias = bias.repeat_interleave(places, 0)[:, None, None]
-        sequence, attention = self.temporal_encoder(sequence, key_bias, self.num_classes)
-        maps = rearrange(sequence, '(n h w) s d -> n s d h w', n=samples, h=rows)
+        grid = dict(n=samples, h=rows)
+        if self.class_tokens_only:
+            sequence, _ = self.temporal_encoder(sequence, key_bias, rows=self.num_classes)
+            return rearrange(sequence, '(n h w) k d -> n k d h w', **grid), None, None
+        sequence, attention = self.temporal_encoder(sequence, key_bias, class_rows=self.num_classes)
+        maps = rearrange(sequence, '(n h w) s d -> n s d h w', **grid)
         class_maps, date_maps = maps.split([self.num_classes, dates], dim=1)
         assert attention is not None
         return class_maps, date_maps, attention.unflatten(0, (samples, places)).mean(1)
