@@ -20,7 +20,7 @@ from torch import Tensor
 aten = torch.ops.aten
 
 EPSILON = 1e-5
-PIECE_TOKENS = 12288
+PIECE_TOKENS = 8192
 
 
 class Weights(NamedTuple):
