@@ -33,4 +33,8 @@ setup(
         'scipy>=1.13',  # numpy 2
         'matplotlib>=3.9',  # numpy 2
     ],
+    extras_require={
+        # Labels from GeoPackage, GeoJSON, Shapefile; wheels with GDAL and GEOS.
+        'vector': ['pyogrio>=0.9', 'shapely>=2.1'],  # make_valid that keeps polygons only
+    },
 )

@@ -89,6 +89,8 @@ def build_scenes(cfg: Config) -> SITSDataset:
     settings.update(image_labels_file=None, pseudo_label_dir=None, filter_cfg=None, lazy_init=True)
     for area in (settings.get('series') or {}).values():
         area['mask'] = None
+    if 'labels' in settings:
+        settings.labels = None
     kind = DATASETS.get(settings.type)
     if kind is None or not issubclass(kind, SITSDataset):
         raise ValueError(

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 from mmseg.registry import DATASETS
 
+from mmexact.datasets.label_places import Area, LabelSettings
 from mmexact.datasets.labels import IGNORED, check_labels
 from mmexact.datasets.raster_files import (
     RasterSeries,
@@ -16,7 +18,8 @@ from mmexact.datasets.raster_files import (
     read_window,
 )
 from mmexact.datasets.raster_search import check_grid, find_series
-from mmexact.datasets.sits_dataset import SITSDataset
+from mmexact.datasets.sits_dataset import SITSDataset, window_grid
+from mmexact.datasets.weak_labels import read_weak_labels, report
 
 
 @DATASETS.register_module()
@@ -43,9 +46,12 @@ class RasterSeriesDataset(SITSDataset):
         search: Which bands and dates to use: arguments ``bands``, ``band_pattern``,
             ``date_pattern``, ``date_tag``, ``date_range``, ``nodata`` of
             :func:`~mmexact.datasets.raster_search.find_series`.
+        labels: Take image-level labels from points or polygons instead of the label raster:
+            settings of :class:`~mmexact.datasets.label_places.LabelSettings`, e.g.
+            ``dict(file='fields.gpkg', column='crop')``. Windows without any label are left out.
         **kwargs: Of :class:`SITSDataset`; ``metainfo=dict(classes=...)`` is needed and starts with
-            the background. Image-level labels come from the label raster by the 1 % rule, or from
-            ``image_labels_file``.
+            the background. Image-level labels come from the label raster by the 1 % rule, from
+            ``labels``, or from ``image_labels_file``.
 
     Raises:
         FileNotFoundError: A raster is missing.
@@ -59,6 +65,7 @@ class RasterSeriesDataset(SITSDataset):
         codes: Mapping[int, str] | None = None,
         other_codes: str = 'ignored',
         search: Mapping[str, Any] | None = None,
+        labels: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         if not series:
@@ -79,6 +86,9 @@ class RasterSeriesDataset(SITSDataset):
         self.codes = None if codes is None else {code: names[codes[code]] for code in codes}
         self.other_codes = names[other_codes]
         self.search = dict(search or {})
+        self.labels = None if labels is None else self._label_settings(labels)
+        if self.labels is not None and kwargs.get('image_labels_file') is not None:
+            raise ValueError('labels and image_labels_file are both set; expected one of them')
         self.rasters: dict[str, RasterSeries] = {}
         super().__init__(data_root=data_root, **kwargs)
 
@@ -105,12 +115,51 @@ class RasterSeriesDataset(SITSDataset):
                 seg_map_path=mask_path,
                 day_of_year=rasters.day_of_year(),
             )
-            if mask_path and self.image_labels_file is None:
+            if mask_path and self.labelled_by_masks:
                 num_classes = len(self._metainfo['classes'])
                 patch['mask'] = self.read_mask(
                     self._attach(dict(patch, window=None, num_classes=num_classes))
                 )
             yield patch
+
+    @staticmethod
+    def _label_settings(labels: Mapping[str, Any]) -> LabelSettings:
+        known = [setting.name for setting in fields(LabelSettings)]
+        if 'file' not in labels or not set(labels) <= set(known):
+            raise ValueError(
+                f"labels={dict(labels)}; expected dict(file='...') and any of {known[1:]}"
+            )
+        return LabelSettings(**labels)
+
+    @property
+    def labelled_by_masks(self) -> bool:
+        """Whether image-level labels come from the label raster."""
+        return self.labels is None and super().labelled_by_masks
+
+    def load_data_list(self) -> list[dict]:
+        """Cut all areas into windows and work out the image-level labels."""
+        data_list = super().load_data_list()
+        return data_list if self.labels is None else self._place_labels(data_list, self.labels)
+
+    def _place_labels(self, data_list: list[dict], settings: LabelSettings) -> list[dict]:
+        """Keep the windows for which the points or polygons have labels."""
+        areas, numbers = [], {}
+        for name, rasters in self.rasters.items():
+            windows = window_grid(rasters.size, self.window_size, name)
+            numbers.update({(name, window): index for index, window in enumerate(windows)})
+            places = [window or (0, 0, *rasters.size) for window in windows]
+            days = (rasters.times[0].date(), rasters.times[-1].date())
+            areas.append(Area(name, places, rasters.crs, rasters.transform, days))
+        classes = self._metainfo['classes']
+        path = os.path.join(self.data_root or '', settings.file)
+        weak = read_weak_labels(path, settings, classes, areas)
+        labelled = []
+        for info in data_list:
+            name, number = info['series'], numbers[info['series'], info['window']]
+            if weak.labelled[name][number]:
+                labelled.append(dict(info, gt_score=weak.scores[name][number]))
+        report(weak, settings, classes, [info['gt_score'] for info in labelled], len(data_list))
+        return labelled
 
     def _attach(self, info: dict) -> dict:
         rasters = self.rasters[info['series']]
