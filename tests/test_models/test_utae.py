@@ -1,7 +1,5 @@
 """U-TAE against the authors' network, and in MMSeg's EncoderDecoder."""
 
-import re
-
 import pytest
 import reference_data
 import torch
@@ -10,18 +8,8 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch.testing import assert_close
 
+from mmexact.models.published import convert_utae
 from mmexact.sits import fold_time
-
-RENAMED = (
-    (r'^in_conv\.conv\.conv\.', 'backbone.in_conv.'),
-    (r'^(down|up)_blocks\.(\d)\.(down|conv1|conv2)\.conv\.', r'backbone.\1_blocks.\2.\3.'),
-    (r'^up_blocks\.', 'backbone.up_blocks.'),
-    (r'^out_conv\.conv\.conv\.', 'decode_head.out_conv.'),
-    (r'^temporal_encoder\.', 'backbone.temporal_encoder.'),
-    (r'\.inconv\.', '.in_proj.'),
-    (r'\.attention_heads\.Q$', '.query'),
-    (r'\.attention_heads\.fc1_k\.', '.key.'),
-)
 
 
 def build(in_channels, num_classes, width, **backbone):
@@ -60,13 +48,7 @@ def model(arrays):
         d_model=int(arrays['config/d_model']),
         d_k=int(arrays['config/d_k']),
     )
-    state = {}
-    for name, value in reference_data.published_state(arrays).items():
-        for old, new in RENAMED:
-            name = re.sub(old, new, name)
-        # A convolution of width 1 over the dates is our linear layer.
-        state[name] = value.squeeze(-1) if name.endswith('in_proj.weight') else value
-    model.load_state_dict(state)
+    model.load_state_dict(convert_utae(reference_data.published_state(arrays)))
     return model.eval()
 
 
