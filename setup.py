@@ -34,6 +34,8 @@ setup(
         'matplotlib>=3.9',  # numpy 2
     ],
     extras_require={
+        # Data cubes: Zarr (3 from xarray 2024.10 on), and NetCDF, which h5netcdf reads with h5py.
+        'cubes': ['xarray>=2024.10', 'zarr>=2.18', 'h5netcdf>=1.3', 'h5py>=3.11'],
         # Labels from GeoPackage, GeoJSON, Shapefile; wheels with GDAL and GEOS.
         'vector': ['pyogrio>=0.9', 'shapely>=2.1'],  # make_valid that keeps polygons only
     },

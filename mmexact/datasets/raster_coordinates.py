@@ -56,7 +56,7 @@ def read_axis(cube: Any, path: str, dim: str) -> tuple[float, float]:
     step = (values[-1] - values[0]) / (len(values) - 1)
     if not step or np.abs(np.diff(values) - step).max() > 0.01 * abs(step):
         raise ValueError(f'{path}: {dim} is not evenly spaced; expected a regular grid')
-    return values[0], step
+    return float(values[0]), float(step)
 
 
 def read_crs(cube: Any, path: str, variables: Sequence[str], given: str | None) -> str | None:
