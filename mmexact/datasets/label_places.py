@@ -137,9 +137,9 @@ class Area:
         """
         if self.crs is None:
             raise ValueError(
-                f'{self.name}: the rasters have no coordinate reference system (CRS), so that '
-                f'labels cannot be placed in them; write it into the rasters (rio edit-info --crs '
-                f'EPSG:... FILE), or label windows by their names (image_labels_file)'
+                f'{self.name}: the rasters declare no coordinate reference system (CRS), so that '
+                f"labels cannot be placed in them; name it with search=dict(crs='EPSG:...'), or "
+                f'label windows by their ids (image_labels_file)'
             )
         height, width = self.size
         corners = [(0, 0), (width, 0), (0, height), (width, height)]
@@ -148,7 +148,7 @@ class Area:
             left, bottom, right, top = transform_bounds(
                 CRS.from_wkt(self.crs), crs, xs.min(), ys.min(), xs.max(), ys.max()
             )
-        except RasterioError as error:
+        except Exception as error:  # GDAL's errors have no public base class
             raise ValueError(
                 f'{self.name}: the CRS of the rasters and that of the labels, {crs}, do not go '
                 f'together: {error}; set labels.crs'
@@ -179,7 +179,7 @@ def parse_crs(text: str, setting: str) -> CRS:
     """
     try:
         return CRS.from_user_input(text)
-    except RasterioError as error:
+    except (RasterioError, ValueError) as error:
         raise ValueError(f"{setting}={text!r}: {error}; expected e.g. 'EPSG:32633'") from None
 
 
@@ -243,11 +243,11 @@ def read_points(path: str, settings: LabelSettings) -> LabelPlaces:
 
 def _number(text: str, where: str) -> float:
     try:
-        number = float(text)
+        number = float(text.replace(',', '.'))  # spreadsheets may write a decimal comma
     except ValueError:
         number = np.nan
     if not np.isfinite(number):
-        raise ValueError(f'{where}={text!r}; expected a number with a decimal point, e.g. 14.52')
+        raise ValueError(f'{where}={text!r}; expected a number, e.g. 14.52')
     return number
 
 

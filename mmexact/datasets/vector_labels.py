@@ -153,11 +153,12 @@ def covered(groups: np.ndarray, parts: np.ndarray, area: float) -> np.ndarray:
     Args:
         groups: (M,) group of each part.
         parts: (M,) polygons.
-        area: In pixels.
+        area: In pixels. A millionth of a pixel more is not more: coordinates are no more exact.
 
     Returns:
         The groups, ascending.
     """
+    area = area + 1e-6
     order = np.argsort(groups, kind='stable')
     found, starts = np.unique(groups[order], return_index=True)
     if not len(found):

@@ -192,8 +192,11 @@ def _problems(places: LabelPlaces, label_classes: np.ndarray, inside: np.ndarray
         places.names[index] for index in (inside & (label_classes == UNKNOWN)).nonzero()[0]
     )
     listed = ', '.join(f'{name!r} {count}' for name, count in unknown.most_common(LISTED))
+    outside = 'outside the windows of the rasters'
+    if places.num_distant:  # not read, so that nothing tells which
+        outside += ', or without a geometry'
     counted = {
-        'outside the windows of the rasters': places.num_distant + int((placed & ~inside).sum()),
+        outside: places.num_distant + int((placed & ~inside).sum()),
         'without a place (no point and no polygon)': int((~placed).sum()),
         'without a class': int((inside & (label_classes == NAMELESS)).sum()),
         f'of unknown classes ({listed}{", ..." if len(unknown) > LISTED else ""})': unknown.total(),
