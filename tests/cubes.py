@@ -43,7 +43,7 @@ def write_cube(path: Path, cube: xarray.Dataset) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == '.zarr':
         chunks = {name: dict(chunks=(1, *one.shape[1:])) for name, one in cube.data_vars.items()}
-        cube.to_zarr(path, encoding=chunks)
+        cube.to_zarr(path, encoding=chunks, consolidated=False)
     else:
         cube.to_netcdf(path, engine='h5netcdf')
     return path

@@ -75,7 +75,7 @@ class Axis(NamedTuple):
         start = self.span(first, count)[0]
         centres = self.centres(first, count).clip(0, self.length - 1)
         low = np.floor(centres).astype(int)
-        high = np.minimum(low + 1, self.length - 1)
+        high = np.minimum(low + 1, start + values.shape[-1] - 1)
         share = (centres - low).astype(values.dtype)
         return values[..., low - start] * (1 - share) + values[..., high - start] * share
 
