@@ -161,15 +161,14 @@ class RasterSeriesDataset(SITSDataset):
             places = [window or (0, 0, *rasters.size) for window in windows]
             days = (rasters.times[0].date(), rasters.times[-1].date())
             areas.append(Area(name, places, rasters.crs, rasters.transform, days))
-        classes = self._metainfo['classes']
         path = os.path.join(self.data_root or '', settings.file)
-        weak = read_weak_labels(path, settings, classes, areas)
+        weak = read_weak_labels(path, settings, self._metainfo['classes'], areas, self.background)
         labelled = []
         for info in data_list:
             name, number = info['series'], numbers[info['series'], info['window']]
             if weak.labelled[name][number]:
                 labelled.append(dict(info, gt_score=weak.scores[name][number]))
-        report(weak, settings, classes, [info['gt_score'] for info in labelled], len(data_list))
+        report(weak, settings, [info['gt_score'] for info in labelled], len(data_list))
         return labelled
 
     def _attach(self, info: dict) -> dict:

@@ -32,6 +32,8 @@ class WeakLabels:
 
     Attributes:
         path: The file.
+        classes: Names of all classes.
+        crops: Names of the K crops, which are the last of the classes.
         scores: By area, float32 (windows, K), 1 for crops that occur.
         labelled: By area, bool (windows,), where a class, maybe the background, is known to occur.
         num_labels: Labels in the file.
@@ -41,6 +43,8 @@ class WeakLabels:
     """
 
     path: str
+    classes: tuple[str, ...]
+    crops: tuple[str, ...]
     scores: dict[str, np.ndarray]
     labelled: dict[str, np.ndarray]
     num_labels: int
@@ -50,15 +54,20 @@ class WeakLabels:
 
 
 def read_weak_labels(
-    path: str, settings: LabelSettings, classes: Sequence[str], areas: Sequence[Area]
+    path: str,
+    settings: LabelSettings,
+    classes: Sequence[str],
+    areas: Sequence[Area],
+    background: bool = True,
 ) -> WeakLabels:
     """Read a file of labels and find out which crops occur in which window.
 
     Args:
         path: The file that ``settings.file`` names.
         settings: How to read it.
-        classes: Names of all classes, the background first.
+        classes: Names of all classes.
         areas: The windows; a label counts for every area that it lies in.
+        background: Whether the first class is the background; the others are crops.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -90,13 +99,15 @@ def read_weak_labels(
         )
         inside[touching] = True
         in_time[touching] |= timely[touching]
-        scores[area.name] = occurs[:, 1:].astype(np.float32)
+        scores[area.name] = occurs[:, background:].astype(np.float32)
         labelled[area.name] = np.asarray(occurs.any(1))
     if not inside.any():
         raise ValueError(_nothing_inside(path, places, areas))
     known = inside & (label_classes >= 0)
     return WeakLabels(
         path=path,
+        classes=tuple(classes),
+        crops=tuple(classes[background:]),
         scores=scores,
         labelled=labelled,
         num_labels=len(label_classes) + places.num_distant,
@@ -149,7 +160,7 @@ def _occurrences(
     num_classes: int,
     min_share: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find out where classes occur, bool (windows, K + 1), and which labels lie in a window."""
+    """Find out where classes occur, bool (windows, classes), and which labels lie in a window."""
     occurs = np.zeros((len(area.windows), num_classes), dtype=bool)
     windows, touching = points_in_windows(places, area)
     good = label_classes[touching] >= 0
@@ -223,7 +234,6 @@ def _count(number: int, noun: str) -> str:
 def report(
     weak: WeakLabels,
     settings: LabelSettings,
-    classes: Sequence[str],
     scores: Sequence[np.ndarray],
     num_windows: int,
 ) -> None:
@@ -232,7 +242,6 @@ def report(
     Args:
         weak: The labels.
         settings: Whether problems are errors.
-        classes: Names of all classes, the background first.
         scores: Of the windows that have labels, (K,) each.
         num_windows: Windows of the dataset, with labels or without.
 
@@ -253,10 +262,10 @@ def report(
     if not scores:
         raise ValueError(
             f'{weak.path}: no window has a label; {"; ".join([*problems, *weak.notes])}; expected '
-            f'classes {tuple(classes)}: set labels.codes to name others'
+            f'classes {weak.classes}: set labels.codes to name others'
         )
     totals = np.sum(scores, axis=0).astype(int)
-    by_class = ', '.join(f'{name} {total}' for name, total in zip(classes[1:], totals, strict=True))
+    by_class = ', '.join(f'{name} {total}' for name, total in zip(weak.crops, totals, strict=True))
     lines = [
         f'{weak.path}: {weak.num_used} of {_count(weak.num_labels, "label")} tell about '
         f'{len(scores)} of {_count(num_windows, "window")}',

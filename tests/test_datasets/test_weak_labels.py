@@ -367,6 +367,13 @@ def test_a_label_raster_is_left_for_the_evaluation(root):
     assert (info['read_mask'](info) == 2).all()
 
 
+def test_classes_without_a_background(root):
+    write_points(root, (5, 5, 'Wheat'), (45, 5, 'Maize'))
+    metainfo = dict(classes=('Wheat', 'Maize', 'Rape'), background=False)
+    found = scores(build(root, labels=UTM, metainfo=metainfo))
+    assert found == {'area_0': [1, 0, 0], 'area_1': [0, 1, 0]}
+
+
 def test_rotated_rasters(tmp_path):
     # A quarter turn: columns run south, rows run east.
     turned = rasterio.Affine(0, 10, WEST, -10, 0, NORTH)
@@ -540,7 +547,7 @@ def test_from_labels_to_a_map_with_the_shipped_configs(labels, tmp_path, monkeyp
         write_points(root, (5, 5, 'Forest'), (250, 100, 'Cultivated'))
     else:
         settings = dict(
-            file='fields.gpkg', column='crop', codes={'Wald': 'Forest', '7': 'Grassland'}
+            file='fields.gpkg', column='crop', codes={'Wald': 'Forest', 7: 'Grassland'}
         )
         shapes = [square(0, 0, 100), square(250, 0, 100)]
         write_vector(root / 'fields.gpkg', shapes, crop=['Wald', '7'])
