@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from mmexact.datasets import LoadSITS, LoadSITSAnnotations, PackSITSInputs, RasterSeriesDataset
 from mmexact.datasets.raster_dates import DATE_PATTERN, parse_date
-from mmexact.datasets.raster_gaps import fill_gaps
+from mmexact.datasets.raster_gaps import fill_gaps, hide_gaps
 from tests.data import CORNER, SIZE, position_code, write_raster
 
 CLASSES = ('Other', 'Crop', 'Grass')
@@ -274,6 +274,41 @@ def test_gaps_are_filled_linearly_in_time():
     filled = fill_gaps(values.astype(np.float32), values != -9, days)
     np.testing.assert_allclose(filled.ravel(), [0, 0.5, 2, 5])
     assert filled.dtype == np.float32
+
+
+@pytest.mark.parametrize('alike', [True, False])
+def test_gaps_are_filled_the_same_in_blocks(monkeypatch, alike):
+    rng = np.random.default_rng(0)
+    values = rng.integers(1, 60000, (6, 3, 5, 7)).astype(np.uint16)
+    valid = np.broadcast_to(rng.random((6, 1 if alike else 3, 5, 7)) > 0.6, values.shape)
+    days = np.array([0, 2, 3, 7, 20, 21.5])
+    filled = fill_gaps(values, valid, days)
+    # Pixel by pixel with numpy's own interpolation.
+    for band, row, column in np.ndindex(3, 5, 7):
+        place = (slice(None), band, row, column)
+        seen = valid[place]
+        if seen.any():
+            expected = np.rint(np.interp(days, days[seen], values[place][seen]))
+            assert np.abs(filled.data[place].astype(int) - expected).max() <= 1
+            assert (filled.data[place][seen] == values[place][seen]).all()
+            assert not filled.mask[place].any()
+        else:
+            assert filled.mask[place].all()
+            assert not filled.data[place].any()
+    monkeypatch.setattr('mmexact.datasets.raster_gaps.BLOCK', 50)
+    blocked = fill_gaps(values, valid, days)
+    np.testing.assert_array_equal(blocked.data, filled.data)
+    np.testing.assert_array_equal(blocked.mask, filled.mask)
+
+
+def test_gaps_become_padding_for_all_bands_of_a_date():
+    values = np.arange(8, dtype=np.int16).reshape(2, 2, 1, 2) + 1
+    valid = values != 3
+    hidden = hide_gaps(values, valid)
+    # Band 2 of the first date misses the left pixel.
+    assert hidden.mask[:, :, 0].tolist() == [[[True, False]] * 2, [[False, False]] * 2]
+    assert hidden.data.ravel().tolist() == [0, 2, 0, 4, 5, 6, 7, 8]
+    assert values[0, 0, 0, 0] == 1
 
 
 def test_gaps_between_two_acquisitions_at_the_same_time():
