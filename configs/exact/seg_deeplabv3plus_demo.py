@@ -12,8 +12,8 @@ _base_ = [
 
 model = dict(
     data_preprocessor={{_base_.data_preprocessor}},
-    backbone=dict(backbone=dict(stem_channels=32, base_channels=32)),
-    decode_head=dict(in_channels=256, c1_in_channels=32, channels=64, num_classes=9),
-    auxiliary_head=dict(in_channels=128, channels=32, num_classes=9),
+    backbone=dict(backbone=dict(stem_channels=16, base_channels=16)),
+    decode_head=dict(in_channels=128, c1_in_channels=16, channels=64, num_classes=9),
+    auxiliary_head=dict(in_channels=64, channels=32, num_classes=9),
 )
 work_dir = './work_dirs/demo/seg_deeplabv3plus'

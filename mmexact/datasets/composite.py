@@ -80,7 +80,7 @@ def interpolate_months(composite: np.ndarray) -> np.ndarray:
     share = ((position - before) / np.maximum(after - before, 1)).astype(np.float32)[:, None]
     earlier = np.take_along_axis(composite, before[:, None] % MONTHS, axis=0)
     later = np.take_along_axis(composite, after[:, None] % MONTHS, axis=0)
-    return earlier * (1 - share) + later * share
+    return earlier + (later - earlier) * share
 
 
 @TRANSFORMS.register_module()
