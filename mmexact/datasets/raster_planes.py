@@ -58,28 +58,27 @@ class FilePlanes:
     def _read(
         self, planes: Sequence[Plane], window: Window, codes: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Read (planes, h, w), each file once."""
-        files: dict[str, list[int]] = {}
+        """Read (planes, h, w), each file once, and all that lie alike resampled at once."""
+        files: dict[Placement | None, dict[str, list[int]]] = {}
         for place, plane in enumerate(planes):
-            files.setdefault(plane.path, []).append(place)
-        blocks = [
-            self._read_file(path, [planes[place].number for place in places], window, codes)
-            for path, places in files.items()
-        ]
-        values = np.empty((len(planes), *window[2:]), blocks[0][0].dtype)
-        valid = np.empty(values.shape, dtype=bool)
-        for places, (block, seen) in zip(files.values(), blocks, strict=True):
+            alike = files.setdefault(self.placements.get(plane.path), {})
+            alike.setdefault(plane.path, []).append(place)
+        nodata = None if codes else self.nodata
+        values = valid = np.empty(0)
+        for placement, alike in files.items():
+            span = window if placement is None else placement.span(window)
+            blocks = [
+                read_valid(path, [planes[place].number for place in places], span, nodata)
+                for path, places in alike.items()
+            ]
+            block, seen = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+            if placement is not None and codes:
+                block, seen = placement.nearest(block, window), placement.nearest(seen, window)
+            elif placement is not None:
+                block, seen = placement.bilinear(block, seen, window)
+            if not len(values):
+                values = np.empty((len(planes), *window[2:]), block.dtype)
+                valid = np.empty(values.shape, dtype=bool)
+            places = [place for places in alike.values() for place in places]
             values[places], valid[places] = block, seen
         return values, valid
-
-    def _read_file(
-        self, path: str, bands: Sequence[int], window: Window, codes: bool
-    ) -> tuple[np.ndarray, np.ndarray]:
-        placement = self.placements.get(path)
-        span = window if placement is None else placement.span(window)
-        block, seen = read_valid(path, bands, span, None if codes else self.nodata)
-        if placement is None:
-            return block, seen
-        if codes:
-            return placement.nearest(block, window), placement.nearest(seen, window)
-        return placement.bilinear(block, seen, window)
