@@ -92,7 +92,7 @@ def write_tfrecord(path: str | os.PathLike, arrays: dict[str, np.ndarray]) -> No
     record = TFRecordWriter.serialize_tf_example(features)
     length = struct.pack('<Q', len(record))
     parts = (length, TFRecordWriter.masked_crc(length), record, TFRecordWriter.masked_crc(record))
-    Path(path).write_bytes(gzip.compress(b''.join(parts), mtime=0))
+    Path(path).write_bytes(gzip.compress(b''.join(parts), compresslevel=1, mtime=0))
 
 
 def write_pickle(path: str | os.PathLike, arrays: dict[str, np.ndarray]) -> None:
