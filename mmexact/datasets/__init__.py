@@ -1,5 +1,6 @@
 """Datasets of satellite image time series and the transforms that load them."""
 
+from mmexact.datasets.batches import sits_collate
 from mmexact.datasets.composite import MonthlyComposite
 from mmexact.datasets.mtlcc import MTLCCDataset
 from mmexact.datasets.pastis import PASTISDataset
@@ -18,4 +19,5 @@ __all__ = [
     'PackSITSInputs',
     'RasterSeriesDataset',
     'SITSDataset',
+    'sits_collate',
 ]

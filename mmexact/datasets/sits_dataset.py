@@ -55,6 +55,7 @@ class SITSDataset(BaseSegDataset):
     - ``sample_id``: '<patch>_<window>', or '<patch>' for a whole patch;
     - ``img_path``, ``seg_map_path`` (None without masks);
     - ``window``: (row, column, height, width), or None for a whole patch; ``size``: (h, w);
+      ``num_bands``;
     - ``day_of_year``: int16 (T,), 1..366;
     - ``gt_score``: float32 (K,), 1 for crops that occur; absent where unknown;
     - ``num_classes``, ``label_map``, ``reduce_zero_label`` and ``seg_fields``;
@@ -176,7 +177,6 @@ class SITSDataset(BaseSegDataset):
 
     def _cut(self, patch: dict) -> list[dict]:
         name, size, mask = patch.pop('patch'), tuple(patch.pop('size')), patch.pop('mask', None)
-        del patch['num_bands']
         windows = window_grid(size, self.window_size, name)
         num_classes = len(self._metainfo['classes'])
         shared = dict(

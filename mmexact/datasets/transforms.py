@@ -175,11 +175,20 @@ class PackSITSInputs(PackSegInputs):
     """
 
     def __init__(self, meta_keys: tuple[str, ...] = META_KEYS) -> None:
-        super().__init__((*meta_keys, 'background'))
+        # The parent would copy the meta information deeply, at the price of reading a window.
+        super().__init__(meta_keys=())
+        self.kept_keys = (*meta_keys, 'background')
 
     def transform(self, results: dict) -> dict:
         """Return ``inputs`` (T * (C + 1), H, W) and ``data_samples``."""
         packed = super().transform(results)
+        sample = packed['data_samples']
+        for key in self.kept_keys:
+            if key in results:
+                sample.set_field(results[key], key, field_type='metainfo')
         if 'gt_score' in results:
-            packed['data_samples'].gt_score = torch.from_numpy(results['gt_score'])
+            sample.gt_score = torch.from_numpy(results['gt_score'])
         return packed
+
+    def __repr__(self) -> str:
+        return f'PackSITSInputs(meta_keys={self.kept_keys})'
