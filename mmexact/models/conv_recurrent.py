@@ -25,10 +25,10 @@ class ConvLSTM(nn.Module):
 
     def __init__(self, width: int, hidden_width: int, kernel_size: int) -> None:
         super().__init__()
-        same = dict(kernel_size=kernel_size, padding=kernel_size // 2)
         self.hidden_width = hidden_width
-        self.from_input = nn.Conv2d(width, 4 * hidden_width, **same)
-        self.from_state = nn.Conv2d(hidden_width, 4 * hidden_width, bias=False, **same)
+        gates, border = 4 * hidden_width, kernel_size // 2
+        self.from_input = nn.Conv2d(width, gates, kernel_size, padding=border)
+        self.from_state = nn.Conv2d(hidden_width, gates, kernel_size, padding=border, bias=False)
 
     def forward(self, x: Tensor, padded: Tensor) -> Tensor:
         """Read (N, T, width, h, w) in order; dates that are True in padded (N, T) are skipped.

@@ -126,7 +126,7 @@ def convert_utae(state: Mapping[str, Tensor], num_classes: int | None = None) ->
 
 def _utae_names(depth: int) -> Iterator[str]:
     """List the weights of the authors' UTAE with ``depth`` down blocks."""
-    affine = ('weight', 'bias')
+    affine: tuple[str, ...] = ('weight', 'bias')
     batch_norm = (*affine, 'running_mean', 'running_var', 'num_batches_tracked')
     stacks = [('in_conv.conv.conv', 0, affine), ('in_conv.conv.conv', 3, affine)]
     stacks += [('out_conv.conv.conv', index, batch_norm) for index in (0, 3)]
