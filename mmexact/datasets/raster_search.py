@@ -95,43 +95,49 @@ def _find_dates(
     if search.stack is not None:
         return _merge(_within(_stacked(paths, finder, search), search))
     if search.band_pattern is not None:
-        named = [(path, _search(search.band_pattern, os.path.basename(path))) for path in paths]
-        wanted = _wanted(search)
-        if not wanted & {band for _, band in named}:
-            raise ValueError(
-                f'{os.path.dirname(paths[0])}: band_pattern={search.band_pattern!r} finds none of '
-                f'the bands {sorted(map(str, wanted))} in the file names, such as '
-                f'{os.path.basename(paths[0])!r}'
-            )
-        return _merge(
-            _within(
-                [
-                    (finder.of_file(path), band, Plane(path, 1))
-                    for path, band in named
-                    if band is not None and band in wanted
-                ],
-                search,
-            )
-        )
+        return _merge(_within(_named(paths, finder, search, search.band_pattern), search))
     files = _within([(finder.of_file(path), 1, Plane(path, 1)) for path in paths], search)
     if any(isinstance(band, str) for band in search.bands or ()):
+        return _merge(_described(files, search))
+    return [
+        (time, {number: Plane(file.path, number) for number in open_raster(file.path).indexes})
+        for time, _, file in files
+    ]
+
+
+def _named(paths: Sequence[str], finder: DateFinder, search: Search, pattern: str) -> list[Dated]:
+    """Find the planes of files that hold one band each, named in their names."""
+    bands = {path: _search(pattern, os.path.basename(path)) for path in paths}
+    wanted = _wanted(search)
+    if not wanted & set(bands.values()):
+        raise ValueError(
+            f'{os.path.dirname(paths[0])}: band_pattern={pattern!r} finds none of the bands '
+            f'{sorted(map(str, wanted))} in the file names, such as {os.path.basename(paths[0])!r}'
+        )
+    return [
+        (finder.of_file(path), band, Plane(path, 1))
+        for path, band in bands.items()
+        if band is not None and band in wanted
+    ]
+
+
+def _described(files: Sequence[Dated], search: Search) -> list[Dated]:
+    """Find the planes of files of one date whose bands are named in their descriptions."""
+    found: list[Dated] = []
+    for time, _, (path, _) in files:
         described = [
-            (time, band, Plane(file.path, index))
-            for time, _, file in files
-            for index, band in enumerate(open_raster(file.path).descriptions, 1)
-            if band is not None
+            (time, name, Plane(path, number))
+            for number, name in enumerate(open_raster(path).descriptions, 1)
+            if name
         ]
         if not described:
             raise ValueError(
-                f'{paths[0]}: bands={search.bands}, but the bands of the files have no '
-                f'descriptions; set bands to numbers, or band_pattern if the names of the bands '
-                f'stand in the names of the files'
+                f'{path}: bands={search.bands}, but the bands of the file have no descriptions; '
+                f'set bands to numbers, or band_pattern if the names of the bands stand in the '
+                f'names of the files'
             )
-        return _merge(described)
-    return [
-        (time, {index: Plane(file.path, index) for index in open_raster(file.path).indexes})
-        for time, _, file in files
-    ]
+        found.extend(described)
+    return found
 
 
 def _stacked(paths: Sequence[str], finder: DateFinder, search: Search) -> list[Dated]:
@@ -139,12 +145,12 @@ def _stacked(paths: Sequence[str], finder: DateFinder, search: Search) -> list[D
     found: list[Dated] = []
     for path in paths:
         raster = open_raster(path)
-        for index, description in zip(raster.indexes, raster.descriptions, strict=True):
-            tags = raster.tags(index)
+        for number, description in zip(raster.indexes, raster.descriptions, strict=True):
+            tags = raster.tags(number)
             text = description if search.stack == 'description' else tags.get(str(search.stack))
             if text is None:
                 raise ValueError(
-                    f'{path}: band {index} has no {search.stack}; expected the date and the name '
+                    f'{path}: band {number} has no {search.stack}; expected the date and the name '
                     f"of the band in it (stack={search.stack!r}); set stack to 'description' or "
                     f'to a tag, one of {sorted(tags)}'
                 )
@@ -153,10 +159,10 @@ def _stacked(paths: Sequence[str], finder: DateFinder, search: Search) -> list[D
                 name = _search(search.band_pattern, text)
             if name is None:
                 raise ValueError(
-                    f'{path}: no name in {search.stack} {text!r} of band {index} by '
+                    f'{path}: no name in {search.stack} {text!r} of band {number} by '
                     f'band_pattern={search.band_pattern!r}'
                 )
-            found.append((finder.of_band(path, index, text), name, Plane(path, index)))
+            found.append((finder.of_band(path, number, text), name, Plane(path, number)))
     return found
 
 
@@ -242,7 +248,7 @@ def _find_clouds(
                 f'date_range'
             )
         raster = open_raster(masks[time])
-        planes = {index: Plane(masks[time], index) for index in raster.indexes}
+        planes = {number: Plane(masks[time], number) for number in raster.indexes}
         named = zip(raster.descriptions, planes.values(), strict=True)
         bands: Bands = {**planes, **{name: plane for name, plane in named if name}}
         found.append(_pick(time, bands, clouds.band or 1))

@@ -57,8 +57,9 @@ class LoadSITS(BaseTransform):
     ``ori_shape``, and cuts ``day_of_year`` down to the chosen dates. Series shorter than
     ``num_dates`` stay as they are; the data preprocessor pads. Where the reader masks a date of a
     pixel, because it was not observed, the day of year is 0 there: padding. Then ``unobserved``
-    (H, W) is added as well, the pixels that were observed at none of the dates; entries that have
-    ``skip_unobserved`` set (in training) and hold no other pixel are left out.
+    (H, W) is added as well, the pixels that were observed at none of the dates; they keep their
+    days. Entries that have ``skip_unobserved`` set (in training) and hold no other pixel are left
+    out.
 
     Args:
         num_dates: Largest number of dates to keep; None keeps all.
@@ -119,7 +120,8 @@ class LoadSITS(BaseTransform):
             results['unobserved'] = hidden.all(0)
             if results.get('skip_unobserved') and results['unobserved'].all():
                 return None
-            planes = np.where(hidden, 0, days[:, None, None])
+            # A pixel without any date would leave attention over dates nothing to attend to.
+            planes = np.where(hidden & ~results['unobserved'], 0, days[:, None, None])
             series = series.data
         series = series.astype(WIDER.get(series.dtype.name, series.dtype), copy=False)
         if series.dtype == np.float64:

@@ -70,13 +70,15 @@ def test_a_hidden_date_is_padding_for_that_pixel(root):
     # Upper right: nothing is hidden, by water and snow neither.
     assert (series[:, 0] == torch.tensor([100, 200, 300, 400])[:, None, None]).all()
     sample = dataset[3]
-    # Lower right: the shadow lies on the last 20 m pixel of each date.
-    plane = sample['inputs'][2::3]
-    assert (plane[:, 2:, 2:] == 0).all()
-    assert plane[:, 0, 0].tolist() == [1, 11, 21, 31]
+    # Lower right: the shadow lies on the last 20 m pixel of each date, which keeps its dates.
+    assert (sample['inputs'].unflatten(0, (4, 3))[:, :2, 2:, 2:] == 0).all()
+    assert sample['inputs'][2::3, 3, 3].tolist() == [1, 11, 21, 31]
+    sample = dataset[0]
+    assert sample['inputs'][2::3, 0, 0].tolist() == [1, 0, 0, 0]
     batch = SITSDataPreprocessor([50, 50], [10, 10])(pseudo_collate([sample]))['inputs'][0]
-    assert (batch[:, 2:, 2:] == 0).all()
     assert batch[:3, 0, 0].tolist() == [5, pytest.approx(5.1), 1]
+    assert (batch[3:, 0, 0] == 0).all()
+    assert batch[3:6, 3, 3].tolist() == [15, pytest.approx(15.1), 11]
 
 
 def test_or_it_is_interpolated_in_time(root):
@@ -203,7 +205,9 @@ def test_training_leaves_windows_out_that_were_never_observed(root, gaps):
     dataset = build(root, *pipeline, gaps=gaps, test_mode=True, series=series)
     sample = dataset[3]
     assert sample['data_samples'].sample_id == 'area_3'
-    assert (sample['inputs'] == 0).all()
+    assert (sample['inputs'].unflatten(0, (4, 3))[:, :2] == 0).all()
+    # It keeps its dates, so that no model is left without any.
+    assert sample['inputs'][2::3, 0, 0].tolist() == [1, 11, 21, 31]
     assert (sample['data_samples'].gt_sem_seg.data == 255).all()
     assert dataset[0]['data_samples'].gt_sem_seg.data[0, 0].tolist() == [1, 1, 255, 255]
 
