@@ -24,6 +24,15 @@ finally:
         if _line != 'Could not import OneDL':
             print(_line)
 
-from . import checkpoint, datasets, engine, evaluation, hooks, models, visualization  # noqa: E402, F401
+from . import (  # noqa: E402
+    checkpoint,  # noqa: F401
+    datasets,  # noqa: F401
+    engine,  # noqa: F401
+    evaluation,  # noqa: F401
+    hooks,  # noqa: F401
+    models,  # noqa: F401
+    segmentor_check,  # noqa: F401
+    visualization,  # noqa: F401
+)
 
 __all__ = ['__version__']

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from mmengine.config import Config, DictAction
 
 from .engine import keep_freed_memory, use_gloo_without_gpu
+from .segmentor_check import check_components
 
 
 class OneLineErrorParser(ArgumentParser):
@@ -78,7 +79,7 @@ def load_config(args: Namespace) -> Config:
     """Read the config that the arguments of :func:`config_parser` name, and prepare the process.
 
     Joins the other processes of a launcher on a CPU, and keeps freed memory (see
-    :mod:`mmexact.engine`).
+    :mod:`mmexact.engine`). Ends with one line when a component's package is missing.
 
     Args:
         args: Parsed arguments.
@@ -92,6 +93,10 @@ def load_config(args: Namespace) -> Config:
     cfg.launcher = args.launcher
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
+    try:
+        check_components(cfg.get('model', {}))
+    except ValueError as error:
+        OneLineErrorParser().error(f'{args.config}: {error}')
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:

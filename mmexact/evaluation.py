@@ -27,6 +27,11 @@ class PseudoLabelMetric(BaseMetric):
     ``hindsight_OA`` and ``hindsight_mIoU`` at ``hindsight_score``, the one with the highest OA, as
     in the paper. OA and mIoU at all scores stay in the attribute ``by_score``.
 
+    Of a dataset without background, only pixels that carry a crop are compared. One that a mask
+    leaves unlabelled (255, where the background score wins) is missed: it counts as wrong in OA and
+    in the union of its true class. No pixel says where a mask should stay empty, so that the score
+    chosen in hindsight is 0 or close to it there.
+
     Args:
         background_scores: Scores to try in hindsight, ascending.
         absent_classes: What a class counts that occurs neither in truth nor in the masks: 'skip'
@@ -56,8 +61,9 @@ class PseudoLabelMetric(BaseMetric):
         """Count the pixels of one batch.
 
         Raises:
-            ValueError: A sample has no mask to compare with.
+            ValueError: A sample has no mask to compare with, or a label outside the classes.
         """
+        offset = 0 if self._background else 1  # the planes count crops from 1 on
         for sample in data_samples:
             if 'gt_sem_seg' not in sample:
                 raise ValueError(
@@ -66,14 +72,19 @@ class PseudoLabelMetric(BaseMetric):
                     f'or take the metric out (evaluator=[])'
                 )
             logits = sample['seg_logits']['data']
+            truth = sample['gt_sem_seg']['data'].squeeze(0).to(logits.device).long()
             used = round(logits[0, 0, 0].item(), 6)  # 0.33 is 0.33000001 in float32
             histogram = score_histogram(
                 logits[1:],
-                sample['gt_sem_seg']['data'].squeeze(0).to(logits.device),
+                torch.where(truth == self.ignore_index, truth, truth + offset),
                 self._scores(used),
                 self.ignore_index,
             )
             self.results.append((used, histogram.cpu()))
+
+    @property
+    def _background(self) -> bool:
+        return (self.dataset_meta or {}).get('background', True)
 
     def _scores(self, used: float) -> tuple[float, ...]:
         return tuple(sorted({*self.background_scores, used}))
@@ -94,7 +105,7 @@ class PseudoLabelMetric(BaseMetric):
         (used,) = every
         scores = self._scores(used)
         confusion = confusion_by_score(torch.stack([table for _, table in results]).sum(0))
-        accuracy, miou = confusion_scores(confusion, self.absent_classes)
+        accuracy, miou = confusion_scores(confusion, self.absent_classes, self._background)
         chosen = scores.index(used)
         tried = torch.tensor([score in self.background_scores for score in scores])
         best = int(accuracy.masked_fill(~tried, -1).argmax())
@@ -116,9 +127,12 @@ class PseudoLabelMetric(BaseMetric):
         hits = confusion.diagonal().double()
         iou = 100 * hits / (confusion.sum(0) + confusion.sum(1) - hits)
         table = PrettyTable(['class', 'IoU', 'true pixels', 'pixels in masks'])
-        names = (self.dataset_meta or {}).get('classes', range(len(iou)))
-        for row in zip(names, iou, confusion.sum(1), confusion.sum(0), strict=True):
-            table.add_row([row[0], f'{row[1]:.2f}', int(row[2]), int(row[3])])
+        names = list((self.dataset_meta or {}).get('classes', range(len(iou))))
+        shown = [f'{value:.2f}' for value in iou]
+        if not self._background:
+            names, shown = ['unlabelled', *names], ['-', *shown[1:]]
+        for row in zip(names, shown, confusion.sum(1), confusion.sum(0), strict=True):
+            table.add_row([*row[:2], *map(int, row[2:])])
         title = f'pseudo masks at background score {background_score}'
         print_log(f'{title}:\n{table}', MMLogger.get_current_instance())
 

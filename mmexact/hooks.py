@@ -25,8 +25,17 @@ FIXED = 'fixed, no pixel label was looked at'
 
 def config_digest(*configs: Any) -> str:
     """SHA-256 of settings, independent of the order of their keys."""
-    text = json.dumps(configs, sort_keys=True, default=str)
+    text = json.dumps(_with_text_keys(configs), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _with_text_keys(settings: Any) -> Any:
+    """Make keys comparable: codes of labels may be numbers and names."""
+    if isinstance(settings, Mapping):
+        return {str(key): _with_text_keys(value) for key, value in settings.items()}
+    if isinstance(settings, list | tuple):
+        return [_with_text_keys(value) for value in settings]
+    return settings
 
 
 def weights_digest(state_dict: Mapping[str, Tensor]) -> str:
@@ -74,13 +83,20 @@ class PseudoLabelHook(Hook):
 
         Raises:
             FileExistsError: The folder holds masks of other inputs.
-            ValueError: The model is no classifier.
+            ValueError: The model is no classifier, or knows other crops than the dataset.
         """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if not isinstance(model, ExactClassifier):
             raise ValueError(
                 f'pseudo masks come from an ExactClassifier, but the config describes a '
                 f'{type(model).__name__}: use a config of stage 1 (cls_*.py)'
+            )
+        meta = dataset.metainfo
+        crops = len(meta['classes']) - meta.get('background', True)
+        if crops != model.num_classes - 1:
+            raise ValueError(
+                f'the model knows {model.num_classes - 1} crops (backbone.num_classes), but '
+                f'test_dataloader.dataset has {crops} among its classes {tuple(meta["classes"])}'
             )
         settings = model.test_cfg
         inputs = dict(
@@ -92,7 +108,6 @@ class PseudoLabelHook(Hook):
             background_score=settings['background_score'],
             background_score_chosen_by=self.score_chosen_by,
         )
-        meta = dataset.metainfo
         if not is_main_process():
             barrier()  # the main process clears the folder, the others find it so
         writer = PseudoMaskWriter(
@@ -162,6 +177,9 @@ class PseudoLabelHook(Hook):
     def _map(
         self, runner: Runner, loader: DataLoader, evaluator: Evaluator | None
     ) -> dict[str, float]:
+        dataset: Any = loader.dataset
+        if evaluator:
+            evaluator.dataset_meta = dataset.metainfo
         runner.model.eval()
         bar = ProgressBar(len(loader)) if is_main_process() else None
         for batch in loader:
@@ -173,11 +191,7 @@ class PseudoLabelHook(Hook):
             if bar:
                 bar.update()
         print()
-        if evaluator is None:
-            return {}
-        dataset: Any = loader.dataset
-        evaluator.dataset_meta = dataset.metainfo
-        return evaluator.evaluate(len(dataset))
+        return evaluator.evaluate(len(dataset)) if evaluator else {}
 
     def _write(self, samples: Sequence) -> None:
         for sample in samples:

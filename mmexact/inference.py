@@ -25,14 +25,14 @@ from torch.utils.data import DataLoader, Dataset
 from mmexact.checkpoint import load_weights
 from mmexact.datasets import LoadSITS, LoadSITSAnnotations, SITSDataset
 from mmexact.datasets.labels import IGNORED, Window
+from mmexact.datasets.transforms import clear_shares
 from mmexact.maps import describe_classes, open_map
 from mmexact.models.exact import ExactClassifier
 
 BLOCK_WINDOWS = 8
 """Windows of the model per side of a block.
 
-With windows of 24 pixels, 60 dates and 10 bands a block is 50 MB; where a raster series has gaps,
-the process that reads it takes 2 GB while it fills them.
+With windows of 24 pixels, 60 dates and 10 bands a block of digital numbers is 50 MB.
 """
 
 
@@ -86,9 +86,12 @@ def build_scenes(cfg: Config) -> SITSDataset:
     if not cfg.get('test_dataloader'):
         raise ValueError('the config has no test_dataloader, whose dataset says what to map')
     settings = copy.deepcopy(cfg.test_dataloader.dataset)
-    settings.update(image_labels_file=None, pseudo_label_dir=None, filter_cfg=None, lazy_init=True)
+    settings.update(image_labels_file=None, pseudo_label_dir=None, filter_cfg=None)
+    settings.update(test_mode=True, lazy_init=True)
     for area in (settings.get('series') or {}).values():
         area['mask'] = None
+    if 'labels' in settings:
+        settings.labels = None
     kind = DATASETS.get(settings.type)
     if kind is None or not issubclass(kind, SITSDataset):
         raise ValueError(
@@ -185,6 +188,12 @@ class _BlockReader(Dataset):
     def __init__(self, dataset: SITSDataset, info: dict, blocks: list[Block]) -> None:
         self.pipeline = dataset.pipeline
         self.info = info
+        if any(
+            isinstance(step, LoadSITS) and step.date_choice == 'clear'
+            for step in dataset.pipeline.transforms
+        ):
+            # By the cloud in the whole scene, so that all blocks see the same dates.
+            self.info = dict(info, clear_shares=clear_shares(info))
         self.blocks = blocks
 
     def __len__(self) -> int:

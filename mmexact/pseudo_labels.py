@@ -1,7 +1,8 @@
 """From class activation maps to pseudo masks, and what a mask is worth against true labels.
 
 Pure functions on tensors. Throughout, class 0 is background, classes 1..K are the crops, and plane
-k - 1 of a CAM belongs to class k.
+k - 1 of a CAM belongs to class k. Datasets without background count their crops from 0:
+:func:`drop_background` goes there, :func:`confusion_scores` leaves the background out.
 """
 
 from typing import Literal
@@ -50,6 +51,11 @@ def cams_to_mask(cams: Tensor, background_score: float) -> Tensor:
         uint8 (..., H, W): 0 background, 1..K. Of equal scores the lower class wins.
     """
     return add_background(cams, background_score).argmax(-3).to(torch.uint8)
+
+
+def drop_background(mask: Tensor, ignore_index: int = 255) -> Tensor:
+    """Number crops from 0: of an integer mask 0..K, 0 becomes ``ignore_index`` and k is k - 1."""
+    return torch.where(mask == 0, ignore_index, mask - 1)
 
 
 def score_histogram(
@@ -104,7 +110,9 @@ def confusion_by_score(histogram: Tensor) -> Tensor:
 
 
 def confusion_scores(
-    confusion: Tensor, absent_classes: Literal['skip', 'zero'] = 'skip'
+    confusion: Tensor,
+    absent_classes: Literal['skip', 'zero'] = 'skip',
+    background: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Overall accuracy and mean intersection over union.
 
@@ -112,6 +120,9 @@ def confusion_scores(
         confusion: (..., C, C), pixels by true class and predicted class.
         absent_classes: What a class counts that is neither in truth nor in prediction: nothing
             ('skip', as MMSeg's ``IoUMetric``), or an IoU of zero ('zero', as the published code).
+        background: Whether class 0 occurs in truth. Otherwise a pixel that a mask leaves to the
+            background is missed by its class, as in MMSeg's ``IoUMetric`` a prediction of 255, and
+            the mean goes over the crops alone.
 
     Returns:
         OA and mIoU, each float64 (...,) in percent.
@@ -120,5 +131,6 @@ def confusion_scores(
     hits = confusion.diagonal(dim1=-2, dim2=-1)
     union = confusion.sum(-1) + confusion.sum(-2) - hits
     iou = hits / union
+    iou = iou if background else iou[..., 1:]
     iou = iou.nan_to_num(0.0) if absent_classes == 'zero' else iou
     return 100 * hits.sum(-1) / confusion.sum((-2, -1)), 100 * iou.nanmean(-1)

@@ -19,7 +19,7 @@ MANIFEST = 'manifest.json'
 class PseudoMaskWriter:
     """Writes ``<out_dir>/<sample_id>.png`` and ``manifest.json``, resumably.
 
-    Masks are uint8: 0 background, 1..K, 255 ignored. Every file appears whole or not at all. The
+    Masks are uint8: index of the class, 255 ignored. Every file appears whole or not at all. The
     manifest says what the masks were made from; it is written before the first mask with
     ``complete`` false, so that a second run with the same inputs goes on and one with other
     inputs refuses.
@@ -28,7 +28,7 @@ class PseudoMaskWriter:
         out_dir: Folder of the masks; made if missing.
         inputs: What determines the masks (digests, background score and how it was chosen, kind of
             CAM), JSON values.
-        classes: Names of the classes, the background first.
+        classes: Names of the classes.
         palette: An RGB triple of 0..255 per class.
         overwrite: Replace masks of other inputs.
 

@@ -2,7 +2,8 @@
 
 Everywhere at MMSegmentation's boundary a series of T dates and C bands is one array of
 T * (C + 1) channels, date-major: the C bands of a date in digital numbers, then one constant
-plane with that date's day of year (1..366; 0 marks a padded date). This module alone knows the
+plane with that date's day of year (1..366; 0 marks a padded date, or pixels for which the date is
+padding because a cloud hides them). This module alone knows the
 layout. Channel-first arrays are (..., T * (C + 1), H, W), numpy or torch; an *image* is the
 (H, W, T * (C + 1)) view of one, as MMSeg's transforms expect it.
 """
@@ -23,7 +24,8 @@ def fold_time(series: Array, day_of_year: Array) -> Array:
 
     Args:
         series: (..., T, C, H, W), any numeric type that holds 0..366.
-        day_of_year: (..., T), whole days 1..366, 0 for padded dates.
+        day_of_year: (..., T), whole days 1..366, 0 for padded dates; or (..., T, H, W) where dates
+            are padding for some of the pixels.
 
     Returns:
         (..., T * (C + 1), H, W) of the series' type; the day is the last plane of each date.
@@ -31,10 +33,11 @@ def fold_time(series: Array, day_of_year: Array) -> Array:
     Raises:
         ValueError: The shapes do not belong together, or the type cannot hold a day of year.
     """
-    if series.ndim < 4 or tuple(series.shape[:-3]) != tuple(day_of_year.shape):
+    per_date, per_pixel = series.shape[:-3], (*series.shape[:-3], *series.shape[-2:])
+    if series.ndim < 4 or tuple(day_of_year.shape) not in (tuple(per_date), per_pixel):
         raise ValueError(
-            f'expected a series of shape (..., T, C, H, W) and days of year of shape (..., T), '
-            f'got {tuple(series.shape)} and {tuple(day_of_year.shape)}'
+            f'expected a series of shape (..., T, C, H, W) and days of year of shape (..., T) or '
+            f'(..., T, H, W), got {tuple(series.shape)} and {tuple(day_of_year.shape)}'
         )
     if series.dtype in (np.uint8, np.int8, torch.uint8, torch.int8):
         raise ValueError(
@@ -49,7 +52,8 @@ def fold_time(series: Array, day_of_year: Array) -> Array:
     else:
         folded = series.new_empty(shape)
     folded[..., :bands, :, :] = series
-    folded[..., bands, :, :] = day_of_year[..., None, None]
+    constant = day_of_year.ndim == series.ndim - 3
+    folded[..., bands, :, :] = day_of_year[..., None, None] if constant else day_of_year
     return folded.reshape(*lead, dates * (bands + 1), height, width)
 
 
@@ -59,8 +63,9 @@ def unfold_time(folded: Array, num_bands: int) -> tuple[Array, Array]:
     Call this before any cast to half precision: bfloat16 has no 301.
 
     Args:
-        folded: (..., T * (num_bands + 1), H, W) as :func:`fold_time` makes it. Pixels that a
-            geometric transform filled with 0 do not disturb the day of year.
+        folded: (..., T * (num_bands + 1), H, W) as :func:`fold_time` makes it. Pixels for which a
+            date is padding, or that a geometric transform filled with 0, do not disturb the day of
+            year.
         num_bands: Number of bands C, the day-of-year plane not counted.
 
     Returns:

@@ -77,13 +77,16 @@ def colorize(mask: np.ndarray, palette: Palette) -> np.ndarray:
     return table[mask]
 
 
-def cam_overlay(image: np.ndarray, cams: np.ndarray, palette: Palette) -> np.ndarray:
+def cam_overlay(
+    image: np.ndarray, cams: np.ndarray, palette: Palette, background: bool = True
+) -> np.ndarray:
     """Lay the strongest class over a picture, the more opaque the stronger its activation.
 
     Args:
         image: uint8 (h, w, 3), RGB.
-        cams: (K, h, w) in [0, 1]; map k belongs to class k + 1.
-        palette: Colours of the classes, the background first.
+        cams: (K, h, w) in [0, 1], a map per crop.
+        palette: Colours of the classes.
+        background: Whether the first class is the background, which has no map.
 
     Returns:
         uint8 (h, w, 3): the picture in light grey where no class is active, the colour of the
@@ -91,7 +94,7 @@ def cam_overlay(image: np.ndarray, cams: np.ndarray, palette: Palette) -> np.nda
     """
     grey = 127.5 + image.mean(-1, keepdims=True) / 2
     strength = np.clip(cams.max(0), 0, 1)[..., None]
-    colours = colorize((cams.argmax(0) + 1).astype(np.uint8), palette)
+    colours = colorize((cams.argmax(0) + background).astype(np.uint8), palette)
     return (grey * (1 - strength) + colours * strength).round().astype(np.uint8)
 
 
@@ -144,7 +147,8 @@ class SITSVisualizer(SegLocalVisualizer):
         sample = SegDataSample() if data_sample is None else data_sample
         if draw_pred and 'pred_score' in sample:
             cams = sample.seg_logits.data[1:].float().cpu().numpy()
-            panels['CAM'] = cam_overlay(image, cams, palette)
+            background = self.dataset_meta.get('background', True)
+            panels['CAM'] = cam_overlay(image, cams, palette, background)
         for title, key, wanted in (
             ('truth', 'gt_sem_seg', draw_gt),
             ('prediction', 'pred_sem_seg', draw_pred),

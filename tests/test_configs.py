@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 
 from mmexact.hooks import PseudoLabelHook
 from tests.data import CORNER, position_code, write_pastis, write_raster
+from tests.test_segmentors import SEGMENTORS
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 EXACT = sorted((CONFIGS / 'exact').glob('*.py'))
@@ -24,6 +25,11 @@ STAGES = {
     'cls_raster_series': ['seg_tsvit_raster_series'],
 }
 """Segmentors by the classifier that makes their masks."""
+RUN_ELSEWHERE = {
+    'cls_raster_series_points': ['seg_tsvit_raster_series_points'],
+    'cls_mtlcc': ['seg_tsvit_mtlcc', 'seg_tsvit_mtlcc_full'],
+}
+"""The same; tests/test_datasets/test_weak_labels.py and tests/test_mtlcc_pipeline.py run them."""
 
 
 def load(name: str) -> Config:
@@ -42,8 +48,10 @@ def flat(settings: object, path: str = '') -> dict[str, object]:
 
 
 def test_every_config_has_its_stage():
-    names = {*STAGES, *(name for segmentors in STAGES.values() for name in segmentors)}
-    assert {path.stem for path in EXACT} == names
+    stages = STAGES | RUN_ELSEWHERE
+    names = {*stages, *(name for segmentors in stages.values() for name in segmentors)}
+    others = {f'seg_{name}_{data}' for name in SEGMENTORS for data in ('pastis', 'demo')}
+    assert {path.stem for path in EXACT} == names | others
 
 
 @pytest.mark.parametrize('path', EXACT, ids=lambda path: path.stem)
@@ -53,7 +61,7 @@ def test_a_config_survives_dumping(path, tmp_path):
     assert Config.fromfile(tmp_path / 'dumped.py').to_dict() == cfg.to_dict()
 
 
-@pytest.mark.parametrize('name', ['seg_tsvit_pastis', 'seg_tsvit_demo'])
+@pytest.mark.parametrize('name', ['seg_tsvit_pastis', 'seg_tsvit_demo', 'seg_tsvit_mtlcc'])
 def test_the_fully_supervised_twin_differs_in_its_masks_only(name):
     weak, full = flat(load(name).to_dict()), flat(load(f'{name}_full').to_dict())
     assert weak.keys() == full.keys()
@@ -62,19 +70,20 @@ def test_the_fully_supervised_twin_differs_in_its_masks_only(name):
     assert full['train_dataloader.dataset.pseudo_label_dir'] is None
 
 
-@pytest.mark.parametrize('classifier', STAGES)
+@pytest.mark.parametrize('classifier', STAGES | RUN_ELSEWHERE)
 def test_stage_3_reads_where_stage_2_writes(classifier, monkeypatch):
     monkeypatch.setenv('ROTATION', '3')
-    first, segmentor = load(classifier), load(STAGES[classifier][0])
+    name = (STAGES | RUN_ELSEWHERE)[classifier][0]
+    first, segmentor = load(classifier), load(name)
     # gen_pseudo.py writes to pseudo_masks in the work folder of stage 1.
     written = os.path.normpath(f'{first.work_dir}/pseudo_masks')
     assert os.path.normpath(segmentor.train_dataloader.dataset.pseudo_label_dir) == written
-    for key in ('type', 'data_root', 'window_size', 'metainfo', 'folds'):
+    for key in ('type', 'data_root', 'window_size', 'metainfo', 'folds', 'split', 'labels'):
         mapped = first.test_dataloader.dataset.get(key)
         assert segmentor.train_dataloader.dataset.get(key) == mapped
     assert segmentor.work_dir != first.work_dir
     # The command in the docstring names the last checkpoint.
-    text = (CONFIGS / 'exact' / f'{STAGES[classifier][0]}.py').read_text()
+    text = (CONFIGS / 'exact' / f'{name}.py').read_text()
     told = re.findall(r'iter_(\d+)\.pth', text)
     assert told in ([], [str(first.train_cfg.max_iters)])
 

@@ -1,4 +1,5 @@
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +17,9 @@ from mmexact.inference import (
     predict_scene,
     split_axis,
 )
-from tests.data import CORNER, SIZE, write_pastis, write_pastis24
-from tests.scenes import CORNER_SIDE, write_scenes
+from tests.cubes import make_cube, write_cube
+from tests.data import CORNER, SIZE, write_pastis, write_pastis24, write_raster
+from tests.scenes import CORNER_SIDE, NODATA, write_scenes
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -242,3 +244,70 @@ def test_classes_of_model_and_data_must_agree(scene, tmp_path):
     cfg.test_dataloader.dataset.metainfo = dict(classes=('Other', 'Crop'))
     with pytest.raises(ValueError, match=r'the model has 3 classes, but .* has 2'):
         predict_scene(load_segmentor(*scene, 'cpu'), build_scenes(cfg), 0, tmp_path / 'map.tif')
+
+
+def read_area(cfg):
+    """The series of the first area, (T, C, H, W), and its dates."""
+    paths = sorted((Path(cfg.test_dataloader.dataset.data_root) / 'area').glob('*.tif'))
+    values = []
+    for path in paths:
+        with rasterio.open(path) as raster:
+            values.append(raster.read())
+    return np.stack(values), [path.stem for path in paths]
+
+
+def layout(cfg, folder, name):
+    """The scene with its first area in another form."""
+    values, dates = read_area(cfg)
+    cfg = copy.deepcopy(cfg)
+    settings = cfg.test_dataloader.dataset
+    settings.series = dict(area=dict(rasters=str(folder / name), mask='none.tif'))
+    if name == 'stack.tif':
+        path = write_raster(folder / name, values.reshape(-1, *SIZE), nodata=NODATA)
+        with rasterio.open(path, 'r+') as raster:
+            for number, date in enumerate(np.repeat(dates, 2)):
+                raster.set_band_description(number + 1, f'{date} {"ab"[number % 2]}')
+        settings.search = dict(stack='description', band_pattern='(?P<band>.)$', bands=['a', 'b'])
+    else:
+        times = [f'{date[:4]}-{date[4:6]}-{date[6:]}' for date in dates]
+        write_cube(folder / name, make_cube(values, 'ab', times, south_up=True))
+        settings.search = dict(nodata=NODATA)
+    return cfg
+
+
+@pytest.mark.parametrize(('name', 'num_workers'), [('stack.tif', 0), ('c.zarr', 1), ('c.nc', 0)])
+def test_a_stack_or_a_cube_is_mapped_as_files_are(scene, tmp_path, name, num_workers):
+    model, dataset = build(scene)
+    expected = predict_scene(model, dataset, 0, tmp_path / 'expected.tif')
+    dataset = build_scenes(layout(scene[0], tmp_path, name))
+    pixels = predict_scene(
+        model, dataset, 0, tmp_path / 'map.tif', block_windows=2, num_workers=num_workers
+    )
+    assert pixels == expected
+    np.testing.assert_array_equal(read(tmp_path / 'map.tif'), read(tmp_path / 'expected.tif'))
+    with rasterio.open(tmp_path / 'map.tif') as raster:
+        assert raster.crs.to_epsg() == 32633
+        assert raster.transform == CORNER
+
+
+@pytest.mark.parametrize('gaps', ['pad', 'interpolate'])
+def test_all_blocks_see_the_clearest_dates_of_the_scene(scene, tmp_path, gaps):
+    cfg = copy.deepcopy(scene[0])
+    settings = cfg.test_dataloader.dataset
+    settings.gaps = gaps
+    settings.pipeline[0] = dict(type='LoadSITS', num_dates=2, date_choice='clear')
+    # Of the third and the fifth date the right half is missing.
+    values, dates = read_area(cfg)
+    values[[2, 4], :, :, 6:] = NODATA
+    for date, bands in zip(dates, values, strict=True):
+        write_raster(tmp_path / 'clouds' / f'{date}.tif', bands, nodata=NODATA)
+    settings.series = dict(area=dict(rasters=str(tmp_path / 'clouds' / '*.tif')))
+    model, dataset = load_segmentor(cfg, scene[1], 'cpu'), build_scenes(cfg)
+    shares = dataset.rasters['area'].clear_shares(None)
+    assert shares[[2, 4]].max() < shares[[0, 1, 3]].min()
+    small, large = (
+        predict_scene(model, dataset, 0, tmp_path / f'{side}.tif', block_windows=side)
+        for side in (1, 8)
+    )
+    assert small == large
+    np.testing.assert_array_equal(read(tmp_path / '1.tif'), read(tmp_path / '8.tif'))

@@ -40,6 +40,20 @@ def test_unfold_time_survives_pixels_that_a_transform_filled_with_zero():
     assert unfold_time(folded, 3)[1].tolist() == [7, 301]
 
 
+@pytest.mark.parametrize('kind', [np.asarray, torch.as_tensor])
+def test_a_date_may_be_padding_for_some_pixels(kind):
+    days = np.full((2, 4, 5), [[[7]], [[301]]])
+    days[1, 2, 3] = 0
+    folded = fold_time(kind(coded()), kind(days))
+    np.testing.assert_array_equal(np.asarray(folded[3::4]), days)
+    assert unfold_time(folded, 3)[1].tolist() == [7, 301]
+    np.testing.assert_array_equal(np.asarray(unfold_time(folded, 3)[0]), coded())
+    days[0] = 0
+    assert unfold_time(fold_time(kind(coded()), kind(days)), 3)[1].tolist() == [0, 301]
+    with pytest.raises(ValueError, match=r'\(2, 3, 4, 5\) and \(2, 5, 4\)'):
+        fold_time(kind(coded()), kind(days.transpose(0, 2, 1)))
+
+
 def test_image_is_a_view_with_channels_last():
     folded = fold_time(coded(), np.array([7, 301]))
     image = to_image(folded)

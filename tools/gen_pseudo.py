@@ -1,6 +1,6 @@
 """Map the windows of a config's test_dataloader with a trained classifier: pseudo masks.
 
-Writes one PNG per window (0 background, 1..K crops, 255 ignored) and manifest.json, and for
+Writes one PNG per window (index of the class, 255 ignored) and manifest.json, and for
 located rasters one GeoTIFF per series. Where the data have pixel labels, the masks are scored
 against them; nothing else looks at pixel labels unless --select-with-pixel-labels says so. An
 interrupted run goes on where it stopped.

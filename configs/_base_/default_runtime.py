@@ -15,6 +15,7 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=2000, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SITSVisualizationHook'),
+    segmentor_check=dict(type='SegmentorCheckHook'),
 )
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='SITSVisualizer', vis_backends=vis_backends, name='visualizer')

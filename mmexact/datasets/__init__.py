@@ -1,5 +1,8 @@
 """Datasets of satellite image time series and the transforms that load them."""
 
+from mmexact.datasets.batches import sits_collate
+from mmexact.datasets.composite import MonthlyComposite
+from mmexact.datasets.mtlcc import MTLCCDataset
 from mmexact.datasets.pastis import PASTISDataset
 from mmexact.datasets.pastis24 import PASTIS24Dataset
 from mmexact.datasets.raster_series import RasterSeriesDataset
@@ -9,9 +12,12 @@ from mmexact.datasets.transforms import LoadSITS, LoadSITSAnnotations, PackSITSI
 __all__ = [
     'LoadSITS',
     'LoadSITSAnnotations',
+    'MTLCCDataset',
+    'MonthlyComposite',
     'PASTIS24Dataset',
     'PASTISDataset',
     'PackSITSInputs',
     'RasterSeriesDataset',
     'SITSDataset',
+    'sits_collate',
 ]

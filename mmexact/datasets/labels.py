@@ -1,8 +1,11 @@
-"""Labels of windows: which crops occur, masks and their checks. Class 0 is the background."""
+"""Labels of windows: which crops occur, masks and their checks.
+
+Class 0 is the background, unless a dataset says ``background=False``: then all classes are crops.
+"""
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import mmcv
 import numpy as np
@@ -18,13 +21,19 @@ Window = tuple[int, int, int, int]
 """(row, column, height, width) in pixels of the patch."""
 
 
-def presence(mask: np.ndarray, windows: Sequence[Window | None], num_crops: int) -> np.ndarray:
+def presence(
+    mask: np.ndarray,
+    windows: Sequence[Window | None],
+    num_crops: int,
+    background: bool = True,
+) -> np.ndarray:
     """Derive image-level labels from a mask (METHOD section 1).
 
     Args:
-        mask: (H, W) uint8, 0 background, 1..K crops, 255 ignored. Ignored counts as background.
+        mask: (H, W) uint8, index of the class, 255 ignored. Ignored counts as no crop.
         windows: A grid of equal windows, row-major from the top left, or ``[None]`` for all of it.
         num_crops: K.
+        background: Whether class 0 is the background and crops are 1..K, or crops are 0..K - 1.
 
     Returns:
         (windows, K) float32: 1 where more than 1 % of the window's pixels carry the crop.
@@ -39,17 +48,57 @@ def presence(mask: np.ndarray, windows: Sequence[Window | None], num_crops: int)
         )
         numbered = tiles + 256 * np.arange(columns)[:, None]
         counts.append(np.bincount(numbered.ravel(), minlength=256 * columns).reshape(-1, 256))
-    crops = np.concatenate(counts)[:, 1 : num_crops + 1]
+    crops = np.concatenate(counts)[:, background : background + num_crops]
     return (crops > PRESENCE * (height * width)).astype(np.float32)
 
 
-def read_image_labels(path: str, classes: Sequence[str]) -> dict[str, np.ndarray]:
+def read_table(path: str, columns: Mapping[str, str]) -> list[tuple[int, dict[str, str]]]:
+    """Read columns of a CSV file: UTF-8, separated by ',', ';' or tabs, with a header.
+
+    Args:
+        path: The file.
+        columns: What a column holds, by its name; for the message.
+
+    Returns:
+        Per row its line in the file and its cells by column, without spaces around them.
+
+    Raises:
+        ValueError: A column is missing, or the file is no such text.
+    """
+    try:
+        # The byte order mark is what spreadsheets put at the start.
+        with open(path, encoding='utf-8-sig', newline='') as file:
+            header = file.readline()
+            file.seek(0)
+            rows = csv.DictReader(file, delimiter=max(',;\t', key=header.count))
+            found = [name.strip() for name in rows.fieldnames or ()]
+            rows.fieldnames = found
+            missing = [name for name in columns if name not in found]
+            if missing:
+                raise ValueError(
+                    f'{path}: no column {missing[0]!r} among {found}; expected '
+                    + ', '.join(f'{name} ({holds})' for name, holds in columns.items())
+                )
+            return [
+                (rows.line_num, {name: (row[name] or '').strip() for name in columns})
+                for row in rows
+            ]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(
+            f'{path}: cannot be read as a table: {error}; save it as CSV in UTF-8'
+        ) from None
+
+
+def read_image_labels(
+    path: str, classes: Sequence[str], background: bool = True
+) -> dict[str, np.ndarray]:
     """Read image-level labels from a CSV file with the columns ``sample_id`` and ``classes``.
 
     Args:
         path: The file. ``classes`` holds the names of the crops that occur, separated by ';';
             it may be empty.
-        classes: Names of all classes, the background first.
+        classes: Names of all classes.
+        background: Whether the first class is the background, which no row may name.
 
     Returns:
         float32 (K,) by sample id, 1 for crops that occur.
@@ -63,23 +112,17 @@ def read_image_labels(path: str, classes: Sequence[str]) -> dict[str, np.ndarray
             f'{os.path.abspath(path)}: no such image_labels_file; expected a CSV file with the '
             f'columns sample_id and classes'
         )
-    labels = {}
-    with open(path, newline='') as file:
-        rows = csv.DictReader(file)
-        if not {'sample_id', 'classes'} <= set(rows.fieldnames or ()):
+    labels, crops = {}, tuple(classes[background:])
+    columns = {'sample_id': 'of the window', 'classes': "names separated by ';'"}
+    for line, row in read_table(path, columns):
+        names = [name.strip() for name in row['classes'].split(';') if name.strip()]
+        unknown = set(names) - set(crops)
+        if unknown:
             raise ValueError(
-                f'{path}: columns {rows.fieldnames}; expected sample_id and classes (names '
-                f"separated by ';')"
+                f'{path}, line {line}: no such crop {sorted(unknown)}; expected names from '
+                f'{crops}'
             )
-        for row in rows:
-            names = [name.strip() for name in (row['classes'] or '').split(';') if name.strip()]
-            unknown = set(names) - set(classes[1:])
-            if unknown:
-                raise ValueError(
-                    f'{path}, line {rows.line_num}: no such crop {sorted(unknown)}; expected names '
-                    f'from {tuple(classes[1:])}'
-                )
-            labels[row['sample_id'].strip()] = np.isin(classes[1:], names).astype(np.float32)
+        labels[row['sample_id']] = np.isin(crops, names).astype(np.float32)
     return labels
 
 
@@ -113,7 +156,7 @@ def read_pseudo_mask(info: dict) -> np.ndarray:
         info: Entry of a dataset built with ``pseudo_label_dir``.
 
     Returns:
-        (h, w) uint8, 0 background, 1..K crops, 255 ignored.
+        (h, w) uint8, index of the class, 255 ignored.
 
     Raises:
         ValueError: The mask has another size than the window, or a label outside the classes.

@@ -1,43 +1,179 @@
-"""Numpy data in files from elsewhere: .npy files mapped, pickles read without running code."""
+"""Numpy data in files from elsewhere: planes of .npy files, pickles read without running code."""
 
 import os
 import pickle
+from collections.abc import Sequence
+from functools import lru_cache
+from io import BytesIO
+from math import prod
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 
+from mmexact.datasets.labels import Window
 
-def open_npy(path: str) -> np.ndarray:
-    """Map a .npy file into memory without reading it.
+STRIPS = 16
+"""Strips of a window that are read before they are cut to its width: they stay in the cache."""
+
+_FETCH = 2**20
+
+
+@lru_cache(maxsize=1024)
+def _parse_header(begin: bytes) -> tuple[tuple[int, ...], np.dtype, int]:
+    """Parse what a .npy file begins with: shape, type, and where the values start."""
+    file = BytesIO(begin)
+    version = np.lib.format.read_magic(file)
+    read = getattr(np.lib.format, f'read_array_header_{version[0]}_{version[1]}', None)
+    if read is None:
+        raise ValueError(f'format version {version}')
+    shape, fortran_order, dtype = read(file)
+    if dtype.hasobject:
+        raise ValueError(f'type {dtype}, expected numbers')
+    if fortran_order and len(shape) > 1:
+        raise ValueError('Fortran order, expected C order (save it with numpy.ascontiguousarray)')
+    return shape, dtype, file.tell()
+
+
+class _NpyFile:
+    """An open .npy file: ``shape``, ``dtype``, and its bytes.
+
+    Reads instead of mapping: a window of a patch lies on hundreds of pages, and mapping those costs
+    more than copying them. Besides, a file that shrinks is an error, not a signal.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        try:
+            self.descriptor = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f'{os.path.abspath(path)}: no such file; is the download complete?'
+            ) from None
+        try:
+            magic = os.pread(self.descriptor, 12, 0)
+            # Version 1 of the format has two bytes for the length of the header, later ones four.
+            fixed = 10 if magic[6:7] == b'\1' else 12
+            length = fixed + int.from_bytes(magic[8:fixed], 'little')
+            begin = os.pread(self.descriptor, length, 0)
+            self.shape, self.dtype, self._start = _parse_header(begin)
+        except ValueError as error:
+            size = os.fstat(self.descriptor).st_size
+            os.close(self.descriptor)
+            raise ValueError(
+                f'{path}: not a complete .npy array ({size} bytes, no readable header: {error}); '
+                f'download it again'
+            ) from None
+        size = os.fstat(self.descriptor).st_size
+        expected = self._start + prod(self.shape) * self.dtype.itemsize
+        if size < expected:
+            os.close(self.descriptor)
+            raise ValueError(
+                f'{path}: not a complete .npy array ({size} bytes, expected {expected} for '
+                f'{self.shape} of type {self.dtype}); download it again'
+            )
+
+    def __enter__(self) -> '_NpyFile':
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.close(self.descriptor)
+
+    def fetch_if_cold(self, offset: int) -> None:
+        """Read all of the file once, in order, if a byte is not in memory yet.
+
+        Hundreds of small reads from a disk take longer than one of the whole file, and the next
+        windows of a patch find it in memory.
+        """
+        try:
+            os.preadv(self.descriptor, (bytearray(1),), self._start + offset, os.RWF_NOWAIT)
+        except BlockingIOError:
+            buffer, position = bytearray(_FETCH), 0
+            while read := os.preadv(self.descriptor, (buffer,), position):
+                position += read
+        except (OSError, AttributeError):  # neither the file system nor the platform can tell
+            return
+
+    def read_into(self, buffers: Sequence[memoryview], offsets: Sequence[int]) -> None:
+        """Fill each buffer with the bytes at an offset into the values."""
+        read = 0
+        for buffer, offset in zip(buffers, offsets, strict=True):
+            read += os.preadv(self.descriptor, (buffer,), self._start + offset)
+        if read != sum(buffer.nbytes for buffer in buffers):
+            raise ValueError(f'{self.path}: the file changed while it was read')
+
+
+def npy_shape(path: str) -> tuple[int, ...]:
+    """Read the shape of the array in a .npy file.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is truncated or no plain array.
+        ValueError: The file is truncated or no plain array in C order.
     """
-    try:
-        return np.load(path, mmap_mode='r')
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f'{os.path.abspath(path)}: no such file; is the download complete?'
-        ) from None
-    except (ValueError, EOFError) as error:
-        raise ValueError(
-            f'{path}: not a complete .npy array ({_npy_size(path)}); download it again'
-        ) from error
+    with _NpyFile(path) as file:
+        return file.shape
 
 
-def _npy_size(path: str) -> str:
-    """Say how many bytes a .npy file has and how many its header promises."""
-    size = os.path.getsize(path)
-    with open(path, 'rb') as file:
-        try:
-            version = np.lib.format.read_magic(file)
-            read = getattr(np.lib.format, f'read_array_header_{version[0]}_{version[1]}')
-            shape, _, dtype = read(file)
-        except (ValueError, EOFError, AttributeError):
-            return f'{size} bytes, no readable header'
-        expected = file.tell() + int(np.prod(shape)) * dtype.itemsize
-    return f'{size} bytes, expected {expected} for {shape} of type {dtype}'
+def read_planes(
+    path: str, planes: Sequence[int] | np.ndarray, window: Window | None = None
+) -> np.ndarray:
+    """Read some planes (H, W) of an array (..., H, W) in a .npy file, or a window of them.
+
+    Args:
+        path: The file.
+        planes: Which planes, row-major over the leading axes.
+        window: Pixels to read; None for whole planes, adjacent ones in one go.
+
+    Returns:
+        (planes, h, w) in the type of the file, its own memory.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is truncated, no plain array in C order, or does not have these planes
+            or pixels.
+    """
+    chosen = np.asarray(planes)
+    with _NpyFile(path) as file:
+        if len(file.shape) < 2 or chosen.max(initial=-1) >= prod(file.shape[:-2]):
+            raise ValueError(
+                f'{path}: an array of shape {file.shape}; expected (..., height, width) with at '
+                f'least {chosen.max() + 1} planes'
+            )
+        height, width = file.shape[-2:]
+        row, column, h, w = window or (0, 0, height, width)
+        if row + h > height or column + w > width:
+            raise ValueError(
+                f'{path}: {height} x {width} pixels, but the window begins at row {row}, column '
+                f'{column} and has {h} x {w}'
+            )
+        values = np.empty((len(chosen), h, w), file.dtype)
+        row_bytes = width * file.dtype.itemsize
+        if (h, w) == (height, width):
+            ends = [*(np.flatnonzero(np.diff(chosen) != 1) + 1).tolist(), len(chosen)]
+            begins = [0, *ends[:-1]]
+            file.read_into(
+                [_bytes(values[begin:end]) for begin, end in zip(begins, ends, strict=True)],
+                [int(chosen[begin]) * height * row_bytes for begin in begins],
+            )
+            return values
+        strips = np.empty((STRIPS, h, width), file.dtype)
+        buffers = [_bytes(strip) for strip in strips]
+        offsets = ((chosen * height + row) * row_bytes).tolist()
+        file.fetch_if_cold(offsets[0])
+        for begin in range(0, len(offsets), STRIPS):
+            group = offsets[begin : begin + STRIPS]
+            file.read_into(buffers[: len(group)], group)
+            values[begin : begin + len(group)] = strips[: len(group), :, column : column + w]
+    return values
+
+
+def _bytes(array: np.ndarray) -> memoryview:
+    return memoryview(array).cast('B')
 
 
 def _encode(text: str, _encoding: str = 'latin1') -> bytes:

@@ -15,7 +15,8 @@ import numpy as np
 from mmseg.registry import DATASETS
 
 from mmexact.datasets.labels import IGNORED, map_labels
-from mmexact.datasets.numpy_files import open_npy
+from mmexact.datasets.numpy_files import npy_shape, read_planes
+from mmexact.datasets.pastis_windows import FINISHED, LAYOUT, WindowLayout
 from mmexact.datasets.sits_dataset import SITSDataset
 from mmexact.sits import check_days
 
@@ -132,16 +133,19 @@ def to_classes(mask: np.ndarray, label_map: dict[int, int] | None, path: str) ->
 
 @DATASETS.register_module()
 class PASTISDataset(SITSDataset):
-    """PASTIS as downloaded; windows are read from the .npy files without a conversion step.
+    """PASTIS as downloaded, or its window-contiguous copy, read without loading whole patches.
 
     Reads ``metadata.geojson``, ``DATA_S2/S2_<id>.npy`` (T, C, 128, 128), and plane 0 of
-    ``ANNOTATIONS/TARGET_<id>.npy`` (3, 128, 128) (a mask alone is accepted as well). With a
+    ``ANNOTATIONS/TARGET_<id>.npy`` (3, 128, 128) (a mask alone is accepted as well). A copy made by
+    ``tools/dataset_converters/pastis_windows.py`` is recognised; samples are the same. With a
     ``NORM_S2_patch.json``, ``metainfo`` has ``mean`` and ``std``, lists of C values in digital
     numbers, averaged over the folds.
 
     Args:
         data_root: The unpacked download.
         folds: Official folds 1..5 to use.
+        with_masks: Whether to use ANNOTATIONS. Without them, as for predictions only, they are
+            neither needed nor read, and image-level labels are unknown.
         **kwargs: Of :class:`SITSDataset`. ``metainfo=dict(classes=...)`` chooses some of the
             classes, the background first; pixels of the others are ignored.
 
@@ -153,9 +157,14 @@ class PASTISDataset(SITSDataset):
     METAINFO = METAINFO
 
     def __init__(
-        self, data_root: str | None = None, folds: Sequence[int] = (1, 2, 3), **kwargs: Any
+        self,
+        data_root: str | None = None,
+        folds: Sequence[int] = (1, 2, 3),
+        with_masks: bool = True,
+        **kwargs: Any,
     ) -> None:
         self.folds = tuple(folds)
+        self.with_masks = with_masks
         kwargs.setdefault('data_prefix', dict(img_path='DATA_S2', seg_map_path='ANNOTATIONS'))
         super().__init__(data_root=data_root, **kwargs)
         norm = os.path.join(data_root or '', 'NORM_S2_patch.json')
@@ -173,6 +182,9 @@ class PASTISDataset(SITSDataset):
 
     def load_patches(self) -> Iterator[dict]:
         """Yield the patches of the folds, in the order of ``metadata.geojson``."""
+        layout = WindowLayout.of(self.data_root or '')
+        if layout is not None:
+            self._check_copy(layout)
         data_root = find_data_root(self.data_root, 'metadata.geojson', PASTIS_SOURCE)
         metadata = os.path.join(data_root, 'metadata.geojson')
         with open(metadata) as file:
@@ -185,45 +197,70 @@ class PASTISDataset(SITSDataset):
             )
         for patch in patches:
             if int(patch['Fold']) in self.folds:
-                yield self._patch(patch, metadata)
+                yield self._patch(patch, metadata, layout)
 
-    def _patch(self, properties: dict, metadata: str) -> dict:
+    def _check_copy(self, layout: WindowLayout) -> None:
+        copy = os.path.join(self.data_root or '', LAYOUT)
+        if self.window_size not in (layout.window_size, None):
+            raise ValueError(
+                f'{copy}: a copy in windows of {layout.window_size} pixels, but window_size='
+                f'{self.window_size}; make another one with pastis_windows.py --window-size, or '
+                f'use the download'
+            )
+        if not os.path.isfile(os.path.join(self.data_root or '', FINISHED)):
+            raise FileNotFoundError(
+                f'{copy}: the copy is incomplete; run tools/dataset_converters/pastis_windows.py '
+                f'again, it goes on where it stopped'
+            )
+
+    def _patch(self, properties: dict, metadata: str, layout: WindowLayout | None) -> dict:
         name = str(properties['ID_PATCH'])
         path = os.path.join(self.data_prefix['img_path'], f'S2_{name}.npy')
         days = _patch_days(properties, f'{metadata}, patch {name}')
-        shape = open_npy(path).shape
+        shape = npy_shape(path)
+        if layout is not None:
+            self._check_windows(path, shape, layout)
+            shape = (*shape[1:3], *layout.patch_size)
         if len(shape) != 4 or shape[0] != len(days):
             raise ValueError(
                 f'{path}: shape {shape}, but {metadata} has {len(days)} dates for patch {name}; '
                 f'expected ({len(days)}, bands, height, width)'
             )
+        masks = self.data_prefix['seg_map_path']
         return dict(
             patch=name,
             size=shape[2:],
             num_bands=shape[1],
             img_path=path,
-            seg_map_path=os.path.join(self.data_prefix['seg_map_path'], f'TARGET_{name}.npy'),
+            seg_map_path=os.path.join(masks, f'TARGET_{name}.npy') if self.with_masks else None,
             day_of_year=days,
+            layout=layout,
         )
 
     @staticmethod
+    def _check_windows(path: str, shape: tuple[int, ...], layout: WindowLayout) -> None:
+        size, number = layout.window_size, len(layout.windows)
+        if len(shape) != 5 or shape[0] != number or shape[3:] != (size, size):
+            raise ValueError(
+                f'{path}: shape {shape}; expected ({number}, dates, bands, {size}, {size}) in a '
+                f'window-contiguous copy'
+            )
+
+    @staticmethod
     def read_series(info: dict, dates: np.ndarray) -> np.ndarray:
-        """Read (T', C, h, w) digital numbers; only the pages of the window leave the disk."""
-        series = open_npy(info['img_path'])
-        if info['window'] is None:
-            return series[dates]
-        row, column, height, width = info['window']
-        return series[dates, :, row : row + height, column : column + width]
+        """Read (T', C, h, w) digital numbers."""
+        bands, layout = info['num_bands'], info['layout']
+        if layout is not None:
+            return layout.read(info['img_path'], dates, bands, info['window'])
+        planes = (dates[:, None] * bands + np.arange(bands)).ravel()
+        series = read_planes(info['img_path'], planes, info['window'])
+        return series.reshape(len(dates), bands, *series.shape[1:])
 
     @staticmethod
     def read_mask(info: dict) -> np.ndarray:
         """Read (h, w) uint8 classes, 255 where void."""
         path = info['seg_map_path']
-        mask = open_npy(path)
-        mask = mask if mask.ndim == 2 else mask[0]
-        if info['window'] is not None:
-            row, column, height, width = info['window']
-            mask = mask[row : row + height, column : column + width]
+        mask = read_planes(path, [0], info['window'])[0]
         if mask.shape != tuple(info['size']):
             raise ValueError(
                 f'{path}: a mask of {mask.shape} pixels, but the series has {info["size"]}'

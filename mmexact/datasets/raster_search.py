@@ -1,49 +1,38 @@
-"""Which rasters make up a series: files by pattern, dates from names or tags, one common grid."""
+"""Which files make up a series: where its dates and bands stand, and on which grid they lie."""
 
 import glob
 import os
 import re
-from collections.abc import Sequence
-from datetime import date, datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from itertools import groupby
+from typing import Any
 
-import numpy as np
+from mmexact.datasets.raster_cube import CUBES, open_cube
+from mmexact.datasets.raster_dates import DateFinder, choose_season, read_dates_file
+from mmexact.datasets.raster_files import open_raster
+from mmexact.datasets.raster_grid import grid_of, place
+from mmexact.datasets.raster_planes import FilePlanes, Plane
+from mmexact.datasets.raster_reader import RasterSeries
+from mmexact.datasets.raster_settings import Search, read_search
 
-from mmexact.datasets.raster_files import RasterSeries, open_raster
+Bands = dict[int | str, Plane]
+"""The planes of a date by number or name of the band."""
 
-DATE_PATTERN = (
-    r'(?<!\d)(?P<year>(?:19|20)\d\d)[-:._/]?(?P<month>0[1-9]|1[0-2])[-:._/]?(?P<day>[0-3]\d)'
-    r'(?:[T _-](?P<hour>[01]\d|2[0-3]):?(?P<minute>[0-5]\d):?(?P<second>[0-5]\d))?(?!\d)'
-)
-"""YYYYMMDD or YYYY-MM-DD (or with ':', '.', '_', '/'), optionally followed by a time."""
-
-Dated = tuple[datetime, str]
-"""When a raster was taken, and its path."""
+Dated = tuple[datetime, int | str, Plane]
+"""When a plane was taken, its band, and where it is."""
 
 
-def find_series(
-    root: str,
-    pattern: str,
-    bands: Sequence[int] | Sequence[str] | None = None,
-    band_pattern: str | None = None,
-    date_pattern: str = DATE_PATTERN,
-    date_tag: str | None = None,
-    date_range: Sequence[str] | None = None,
-    nodata: float | None = None,
-) -> RasterSeries:
+def find_series(root: str, pattern: str, settings: Mapping[str, Any]) -> RasterSeries:
     """Find the rasters of a series and read their headers.
+
+    The finest raster of the first date defines the grid. The others lie on it, or are coarser and
+    cover the area; then they are interpolated bilinearly, cloud masks by their nearest value.
 
     Args:
         root: Folder that ``pattern`` starts at.
-        pattern: Glob pattern of the rasters; '**' stands for any folders.
-        bands: With one file per date, the bands to use, counted from 1; all by default. With one
-            file per date and band, the names of the bands in the order wanted.
-        band_pattern: Regular expression with the group ``band`` for the file name; says that there
-            is one file per date and band.
-        date_pattern: Regular expression as for :func:`parse_date`.
-        date_tag: Tag of the rasters that has the date, instead of their name.
-        date_range: First and last day to use ('YYYY-MM-DD'), both included.
-        nodata: Value that counts as missing besides what the files declare.
+        pattern: Glob pattern of the rasters ('**' stands for any folders), or of one cube.
+        settings: Those of :class:`~mmexact.datasets.raster_settings.Search`.
 
     Returns:
         The series in chronological order; several acquisitions of a day are all kept.
@@ -52,175 +41,228 @@ def find_series(
         FileNotFoundError: No file matches.
         ValueError: A file has no date, a band is missing, or the files do not agree.
     """
+    search = read_search(settings)
+    paths = _glob(root, pattern)
+    if paths[0].endswith(CUBES):
+        if len(paths) > 1:
+            raise ValueError(
+                f'{os.path.join(root, pattern)}: {len(paths)} cubes; expected one per area'
+            )
+        return open_cube(paths[0], search)
+    listed = None
+    if search.dates_file is not None:
+        listed = read_dates_file(os.path.join(root, search.dates_file), search.date_pattern)
+    finder = DateFinder(root, search.date_pattern, search.date_tag, listed)
+    dates = _find_dates(paths, finder, search)
+    times = tuple(time for time, _ in dates)
+    bands = _choose_bands(dates, search)
+    clouds = _find_clouds(root, dates, finder, search)
+    first = min(bands[0], key=lambda plane: abs(open_raster(plane.path).transform.determinant))
+    grid = grid_of(first.path, search.crs)
+    places = {
+        path: place(path, grid, search.crs)
+        for path in dict.fromkeys(plane.path for planes in bands for plane in planes)
+    }
+    for path in dict.fromkeys(plane.path for plane in clouds):
+        places[path] = place(path, grid, search.crs, finer=True)
+    _check_types([plane for planes in bands for plane in planes])
+    return RasterSeries(
+        **vars(grid),
+        times=times,
+        num_bands=len(bands[0]),
+        planes=FilePlanes(
+            bands=bands,
+            clouds=clouds,
+            placements={path: there for path, there in places.items() if there is not None},
+            nodata=search.nodata,
+        ),
+        clouds=search.clouds,
+        offset=search.offset,
+    )
+
+
+def _glob(root: str, pattern: str) -> list[str]:
     paths = sorted(glob.glob(os.path.join(root, pattern), recursive=True))
     if not paths:
         raise FileNotFoundError(f'{os.path.abspath(os.path.join(root, pattern))}: no such rasters')
-    kind = int if band_pattern is None else str
-    if (bands is None and band_pattern) or not all(isinstance(band, kind) for band in bands or ()):
+    return paths
+
+
+def _find_dates(
+    paths: Sequence[str], finder: DateFinder, search: Search
+) -> list[tuple[datetime, Bands]]:
+    """Find the planes of all dates of the season, in chronological order."""
+    if search.stack is not None:
+        return _merge(_within(_stacked(paths, finder, search), search))
+    if search.band_pattern is not None:
+        return _merge(_within(_named(paths, finder, search, search.band_pattern), search))
+    files = _within([(finder.of_file(path), 1, Plane(path, 1)) for path in paths], search)
+    if any(isinstance(band, str) for band in search.bands or ()):
+        return _merge(_described(files, search))
+    return [
+        (time, {number: Plane(file.path, number) for number in open_raster(file.path).indexes})
+        for time, _, file in files
+    ]
+
+
+def _named(paths: Sequence[str], finder: DateFinder, search: Search, pattern: str) -> list[Dated]:
+    """Find the planes of files that hold one band each, named in their names."""
+    bands = {path: _search(pattern, os.path.basename(path)) for path in paths}
+    wanted = _wanted(search)
+    if not wanted & set(bands.values()):
         raise ValueError(
-            f'bands={bands} with band_pattern={band_pattern!r}; expected numbers from 1 on without '
-            f'a band_pattern, and names of bands with one'
+            f'{os.path.dirname(paths[0])}: band_pattern={pattern!r} finds none of the bands '
+            f'{sorted(map(str, wanted))} in the file names, such as {os.path.basename(paths[0])!r}'
         )
-    if band_pattern is not None:
-        paths = [path for path in paths if _band_of(path, band_pattern) in (bands or ())]
-        if not paths:
+    return [
+        (finder.of_file(path), band, Plane(path, 1))
+        for path, band in bands.items()
+        if band is not None and band in wanted
+    ]
+
+
+def _described(files: Sequence[Dated], search: Search) -> list[Dated]:
+    """Find the planes of files of one date whose bands are named in their descriptions."""
+    found: list[Dated] = []
+    for time, _, (path, _) in files:
+        described = [
+            (time, name, Plane(path, number))
+            for number, name in enumerate(open_raster(path).descriptions, 1)
+            if name
+        ]
+        if not described:
             raise ValueError(
-                f'{os.path.join(root, pattern)}: band_pattern={band_pattern!r} finds none of the '
-                f'bands {tuple(bands or ())} in the file names'
+                f'{path}: bands={search.bands}, but the bands of the file have no descriptions; '
+                f'set bands to numbers, or band_pattern if the names of the bands stand in the '
+                f'names of the files'
             )
-    dated = sorted((_time_of(path, root, date_pattern, date_tag), path) for path in paths)
-    dated = _within(dated, date_range)
-    files: tuple[tuple[str, ...], ...]
-    if band_pattern is None:
-        files = tuple((path,) for _, path in dated)
-        times = tuple(time for time, _ in dated)
-    else:
-        dates = [list(group) for _, group in groupby(dated, key=lambda item: item[0])]
-        files = tuple(_by_band(group, band_pattern, bands or ()) for group in dates)
-        times = tuple(group[0][0] for group in dates)
-    first = files[0][0]
-    for date_files in files:
-        for path in date_files:
-            _check_alike(path, first)
-    raster = open_raster(first)
-    read = tuple(int(band) for band in bands or raster.indexes) if band_pattern is None else (1,)
-    if not set(read) <= set(raster.indexes):
-        raise ValueError(f'{first}: bands={read}, but the file has bands 1 to {raster.count}')
-    return RasterSeries(
-        files=files,
-        times=times,
-        bands=read,
-        num_bands=len(read) * len(files[0]),
-        size=raster.shape,
-        crs=raster.crs.to_wkt() if raster.crs else None,
-        transform=raster.transform,
-        nodata=nodata,
-    )
+        found.extend(described)
+    return found
 
 
-def parse_date(text: str, pattern: str) -> datetime | None:
-    """Find a date in a text.
+def _stacked(paths: Sequence[str], finder: DateFinder, search: Search) -> list[Dated]:
+    """Find the planes of files that hold several dates."""
+    found: list[Dated] = []
+    for path in paths:
+        raster = open_raster(path)
+        for number, description in zip(raster.indexes, raster.descriptions, strict=True):
+            tags = raster.tags(number)
+            text = description if search.stack == 'description' else tags.get(str(search.stack))
+            if text is None:
+                raise ValueError(
+                    f'{path}: band {number} has no {search.stack}; expected the date and the name '
+                    f"of the band in it (stack={search.stack!r}); set stack to 'description' or "
+                    f'to a tag, one of {sorted(tags)}'
+                )
+            name: int | str | None = 1
+            if search.band_pattern is not None:
+                name = _search(search.band_pattern, text)
+            if name is None:
+                raise ValueError(
+                    f'{path}: no name in {search.stack} {text!r} of band {number} by '
+                    f'band_pattern={search.band_pattern!r}'
+                )
+            found.append((finder.of_band(path, number, text), name, Plane(path, number)))
+    return found
 
-    Args:
-        text: A file name or the value of a tag.
-        pattern: Regular expression with the named groups ``year`` and either ``month`` and ``day``
-            or ``day_of_year``; optionally ``hour``, ``minute``, ``second``.
 
-    Returns:
-        The date, or None when there is none.
-
-    Raises:
-        ValueError: What was found is no date of the calendar.
-    """
+def _search(pattern: str, text: str) -> str | None:
     match = re.search(pattern, text)
-    if match is None:
-        return None
-    found = {key: int(value) for key, value in match.groupdict().items() if value is not None}
-    if 'day_of_year' not in found:
-        return datetime(**found)  # type: ignore[arg-type]
-    numbers = f'{found.pop("year")} {found.pop("day_of_year")}'
-    return datetime.strptime(numbers, '%Y %j').replace(**found)  # type: ignore[arg-type]
-
-
-def _time_of(path: str, root: str, pattern: str, tag: str | None) -> datetime:
-    """Find out when a raster was taken, from a tag, or from its name, else from its folders."""
-    if tag is None:
-        texts = [os.path.basename(path), os.path.relpath(path, root)]
-        where = f'its name {texts[1]!r}'
-    else:
-        tags = open_raster(path).tags()
-        texts = [tags.get(tag, '')]
-        where = f'its tag {tag}={texts[0]!r} (it has the tags {sorted(tags)})'
-    try:
-        times = [parse_date(text, pattern) for text in texts]
-    except (ValueError, TypeError) as error:
-        raise ValueError(f'{path}: the date in {where}: {error}') from None
-    for time in times:
-        if time is not None:
-            return time
-    raise ValueError(
-        f'{path}: no date in {where}; set date_pattern to a regular expression with the groups '
-        f'year, month and day (or day_of_year), or date_tag to the tag that has the date'
-    )
-
-
-def _within(dated: list[Dated], date_range: Sequence[str] | None) -> list[Dated]:
-    """Keep what was taken within ``date_range``, both days included."""
-    if date_range is None:
-        return dated
-    try:
-        start, end = (date.fromisoformat(day) for day in date_range)
-    except ValueError as error:
-        raise ValueError(
-            f"date_range={tuple(date_range)}: {error}; expected ('YYYY-MM-DD', 'YYYY-MM-DD')"
-        ) from None
-    chosen = [item for item in dated if start <= item[0].date() <= end]
-    if not chosen:
-        raise ValueError(
-            f'date_range={tuple(date_range)}: no raster; they were taken from '
-            f'{dated[0][0].date()} to {dated[-1][0].date()}'
-        )
-    return chosen
-
-
-def _band_of(path: str, pattern: str) -> str | None:
-    match = re.search(pattern, os.path.basename(path))
     return match['band'] if match else None
 
 
-def _by_band(dated: list[Dated], pattern: str, bands: Sequence) -> tuple[str, ...]:
-    """Bring the files of one date into the order of the bands."""
-    time = dated[0][0]
-    found: dict[str | None, str] = {}
-    for _, path in dated:
-        band = _band_of(path, pattern)
-        if band in found:
-            raise ValueError(
-                f'{path} and {found[band]} both hold band {band} of {time}; if they are different '
-                f'acquisitions, date_pattern must find the time of day as well'
-            )
-        found[band] = path
-    missing = [band for band in bands if band not in found]
-    if missing:
+def _wanted(search: Search) -> set[int | str | None]:
+    """Return the bands to read, that of the cloud mask included."""
+    own = search.clouds is not None and search.clouds.rasters is None
+    return {*(search.bands or ()), *([search.clouds.band] if search.clouds and own else [])}
+
+
+def _within(planes: list[Dated], search: Search) -> list[Dated]:
+    planes = sorted(planes, key=lambda plane: (plane[0], plane[2]))
+    times = [time for time, _, _ in planes]
+    return [planes[index] for index in choose_season(times, search.date_range)]
+
+
+def _merge(planes: list[Dated]) -> list[tuple[datetime, Bands]]:
+    """Collect the bands of each date."""
+    dates = []
+    for time, group in groupby(planes, key=lambda plane: plane[0]):
+        bands: Bands = {}
+        for _, band, plane in group:
+            if band in bands:
+                raise ValueError(
+                    f'{plane.path} and {bands[band].path} both hold band {band} of {time}; if they '
+                    f'are different acquisitions, date_pattern must find the time of day as well'
+                )
+            bands[band] = plane
+        dates.append((time, bands))
+    return dates
+
+
+def _choose_bands(
+    dates: list[tuple[datetime, Bands]], search: Search
+) -> tuple[tuple[Plane, ...], ...]:
+    """Bring the planes of each date into the order of the bands."""
+    wanted: Sequence[int | str] | None = search.bands
+    if wanted is None:
+        mask = _wanted(search)
+        wanted = [band for band in dates[0][1] if band not in mask]
+        for time, bands in dates:
+            if len(bands) != len(dates[0][1]):
+                raise ValueError(
+                    f'{_path(bands)}: band count {len(bands)} at {time} differs from '
+                    f'{len(dates[0][1])} of {_path(dates[0][1])}; set bands to those that all have'
+                )
+    return tuple(tuple(_pick(time, bands, band) for band in wanted) for time, bands in dates)
+
+
+def _pick(time: datetime, bands: Bands, band: int | str | None) -> Plane:
+    if band not in bands:
         raise ValueError(
-            f'{dated[0][1]}: of {time} there is no file for band {missing[0]}, only for '
-            f'{sorted(map(str, found))}; add the file, or leave the date out with date_range'
+            f'{_path(bands)}: of {time} there is no band {band!r}, only {list(bands)}; add it, '
+            f'leave the date out with date_range, or set bands to those that all dates have'
         )
-    return tuple(found[band] for band in bands)
+    return bands[band]
 
 
-def check_grid(path: str, reference: str) -> None:
-    """Refuse a raster that does not lie on the grid of another, pixel by pixel.
+def _path(bands: Bands) -> str:
+    return next((plane.path for plane in bands.values()), 'no file')
 
-    Raises:
-        ValueError: Names both files, what differs, both values, and how to align them.
-    """
-    raster, other = open_raster(path), open_raster(reference)
-    corners = np.array([[0, other.width, 0], [0, 0, other.height], [1, 1, 1]])
-    here, there = (np.reshape(grid.transform, (3, 3)) for grid in (raster, other))
-    shift = np.abs(np.linalg.solve(there, here @ corners) - corners).max()
-    for what, mine, theirs, differ in (
-        ('CRS', raster.crs, other.crs, raster.crs != other.crs),
-        ('size (height, width)', raster.shape, other.shape, raster.shape != other.shape),
-        ('transform', raster.transform[:6], other.transform[:6], shift > 0.01),
-    ):
-        if differ:
+
+def _find_clouds(
+    root: str, dates: list[tuple[datetime, Bands]], finder: DateFinder, search: Search
+) -> tuple[Plane, ...]:
+    """Find the plane of the cloud mask of each date; none without clouds."""
+    clouds = search.clouds
+    if clouds is None:
+        return ()
+    if clouds.rasters is None:
+        return tuple(_pick(time, bands, clouds.band) for time, bands in dates)
+    masks = {finder.of_file(path): path for path in _glob(root, clouds.rasters)}
+    found = []
+    for time, _ in dates:
+        if time not in masks:
             raise ValueError(
-                f'{path}: {what} {mine} differs from {theirs} of {reference}; align it with\n'
-                f'  rio warp {path} aligned.tif --like {reference} --resampling nearest'
+                f'{os.path.join(root, clouds.rasters)}: no cloud mask of {time}, only of '
+                f'{", ".join(map(str, sorted(masks)))}; add it, or leave the date out with '
+                f'date_range'
             )
+        raster = open_raster(masks[time])
+        planes = {number: Plane(masks[time], number) for number in raster.indexes}
+        named = zip(raster.descriptions, planes.values(), strict=True)
+        bands: Bands = {**planes, **{name: plane for name, plane in named if name}}
+        found.append(_pick(time, bands, clouds.band or 1))
+    return tuple(found)
 
 
-def _check_alike(path: str, reference: str) -> None:
-    """Refuse a raster that differs from another in grid, number of bands or type."""
-    check_grid(path, reference)
-    raster, other = open_raster(path), open_raster(reference)
-    for what, mine, theirs in (
-        ('band count', raster.count, other.count),
-        ('type', raster.dtypes, other.dtypes),
-    ):
-        if mine != theirs:
+def _check_types(planes: Sequence[Plane]) -> None:
+    """Refuse bands of different types."""
+    types = {path: open_raster(path).dtypes for path in {plane.path for plane in planes}}
+    first = types[planes[0].path][planes[0].number - 1]
+    for path, number in planes:
+        kind = types[path][number - 1]
+        if kind != first:
             raise ValueError(
-                f'{path}: {what} {mine} differs from {theirs} of {reference}; expected the same '
-                f'in all files of a series'
+                f'{path}: type {kind} of band {number} differs from {first} of {planes[0].path}; '
+                f'expected the same in all bands of a series'
             )

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from mmengine import list_from_file
+from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
@@ -54,9 +55,15 @@ class SITSDataset(BaseSegDataset):
     - ``sample_id``: '<patch>_<window>', or '<patch>' for a whole patch;
     - ``img_path``, ``seg_map_path`` (None without masks);
     - ``window``: (row, column, height, width), or None for a whole patch; ``size``: (h, w);
+      ``num_bands``;
     - ``day_of_year``: int16 (T,), 1..366;
     - ``gt_score``: float32 (K,), 1 for crops that occur; absent where unknown;
-    - ``num_classes``, ``label_map``, ``reduce_zero_label`` and ``seg_fields``.
+    - ``num_classes``, ``label_map``, ``reduce_zero_label`` and ``seg_fields``;
+    - ``background``: whether class 0 is the background.
+
+    Class 0 is the background and the others are crops, unless ``metainfo`` (or METAINFO) has
+    ``background=False``: then all classes are crops, and image-level labels have as many entries.
+    The background score of a classifier stays; where it wins, its masks are 255.
 
     Args:
         window_size: Side of the square windows in pixels; None keeps patches whole.
@@ -93,6 +100,11 @@ class SITSDataset(BaseSegDataset):
         self.image_labels_file = image_labels_file
         super().__init__(ann_file=ann_file, filter_cfg=filter_cfg, **kwargs)
 
+    @property
+    def labelled_by_masks(self) -> bool:
+        """Whether image-level labels come from the masks, where there are any."""
+        return self.image_labels_file is None
+
     @classmethod
     def get_label_map(cls, new_classes: Sequence[str] | None = None) -> dict[int, int] | None:
         """Map the labels of METAINFO to a subset of its classes; other classes become ignored.
@@ -101,12 +113,18 @@ class SITSDataset(BaseSegDataset):
             ValueError: The subset does not start with the background, or has an unknown class.
         """
         classes = cls.METAINFO.get('classes')
-        if classes and new_classes and new_classes[0] != classes[0]:
+        background = cls.METAINFO.get('background', True)
+        if background and classes and new_classes and new_classes[0] != classes[0]:
             raise ValueError(
                 f'metainfo classes start with {new_classes[0]!r}; expected {classes[0]!r}: class 0 '
                 f'is the background and crops follow it'
             )
         return super().get_label_map(new_classes)
+
+    @property
+    def background(self) -> bool:
+        """Whether class 0 is the background, which no image-level label names."""
+        return self._metainfo.get('background', True)
 
     def load_patches(self) -> Iterator[dict]:
         """Yield one dict per patch: everything that its windows share.
@@ -152,27 +170,28 @@ class SITSDataset(BaseSegDataset):
                     f'{first["num_bands"]}; expected the same bands everywhere'
                 )
             data_list.extend(self._cut(patch))
-        if self.image_labels_file is not None:
-            data_list = self._label(data_list, self.image_labels_file)
-        return self._select(data_list) if self.ann_file else data_list
+        chosen = self._select(data_list) if self.ann_file else data_list
+        if self.image_labels_file is None:
+            return chosen
+        return self._label(chosen, {info['sample_id'] for info in data_list})
 
     def _cut(self, patch: dict) -> list[dict]:
         name, size, mask = patch.pop('patch'), tuple(patch.pop('size')), patch.pop('mask', None)
-        del patch['num_bands']
         windows = window_grid(size, self.window_size, name)
         num_classes = len(self._metainfo['classes'])
         shared = dict(
             patch,
             num_classes=num_classes,
             label_map=self.label_map,
+            background=self.background,
             reduce_zero_label=False,
             seg_fields=[],
         )
         scores = None
-        if patch['seg_map_path'] is not None and self.image_labels_file is None:
+        if patch['seg_map_path'] is not None and self.labelled_by_masks:
             if mask is None:
                 mask = self.read_mask(dict(shared, window=None, size=size))
-            scores = presence(mask, windows, num_classes - 1)
+            scores = presence(mask, windows, num_classes - self.background, self.background)
         infos = []
         for number, window in enumerate(windows):
             sample_id = name if window is None else f'{name}_{number}'
@@ -189,16 +208,17 @@ class SITSDataset(BaseSegDataset):
             infos.append(info)
         return infos
 
-    def _label(self, data_list: list[dict], path: str) -> list[dict]:
-        labels = read_image_labels(
-            os.path.join(self.data_root or '', path), self._metainfo['classes']
-        )
-        self._check_ids(list(labels), {info['sample_id'] for info in data_list}, path)
-        return [
+    def _label(self, chosen: list[dict], known: Collection[str]) -> list[dict]:
+        path = os.path.join(self.data_root or '', str(self.image_labels_file))
+        labels = read_image_labels(path, self._metainfo['classes'], self.background)
+        self._check_ids(list(labels), known, path)
+        labelled = [
             dict(info, gt_score=labels[info['sample_id']])
-            for info in data_list
+            for info in chosen
             if info['sample_id'] in labels
         ]
+        print_log(f'{path}: lists {len(labelled)} of {len(chosen)} windows', 'current')
+        return labelled
 
     @staticmethod
     def _check_ids(wanted: list[str], known: Collection[str], path: str) -> None:

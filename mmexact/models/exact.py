@@ -10,7 +10,13 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmexact.models.tsvit import TSViTOutput
-from mmexact.pseudo_labels import DEFAULT_BACKGROUND_SCORE, add_background, enlarge_cams, scale_cams
+from mmexact.pseudo_labels import (
+    DEFAULT_BACKGROUND_SCORE,
+    add_background,
+    drop_background,
+    enlarge_cams,
+    scale_cams,
+)
 
 CamKind = Literal['clue', 'clue_unrefined', 'raw', 'raw_refined', 'temporal', 'spatial']
 """``clue`` is the paper's; the others are its parts, to compare with: the clue-based CAM before
@@ -136,7 +142,9 @@ class ExactClassifier(BaseSegmentor):
         Returns:
             Samples with ``pred_score`` (K,) in [0, 1], ``seg_logits`` (K + 1, H, W), whose plane
             0 is the constant background score and whose other planes are the CAMs in [0, 1], and
-            ``pred_sem_seg`` (1, H, W).
+            ``pred_sem_seg`` (1, H, W): the winning plane, which is the class. Of a dataset without
+            background (``background`` False in the sample's meta information) the classes are the
+            crops, 0..K - 1, and pixels of plane 0 are 255.
         """
         features = self.extract_feat(inputs)
         scores = self.cls_head.predict(features.global_tokens)
@@ -151,6 +159,8 @@ class ExactClassifier(BaseSegmentor):
         samples = self.postprocess_result(logits, data_samples)
         for sample, score in zip(samples, scores, strict=True):
             sample.pred_score = score
+            if not sample.get('background', True):
+                sample.pred_sem_seg.data = drop_background(sample.pred_sem_seg.data)
         return samples
 
     def activation_maps(

@@ -1,9 +1,10 @@
-"""Names of the published TSViT and Exact weights, and ours.
+"""Names of the published TSViT, Exact and U-TAE weights, and ours.
 
-The published models keep the day of year in a linear layer over one-hot days; ours is a table.
+The published TSViTs keep the day of year in a linear layer over one-hot days; ours is a table.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -52,6 +53,19 @@ SEGMENTOR = {
 }
 DAY_KEYS = ('to_temporal_embedding_input.weight', 'to_temporal_embedding_input.bias')
 DERIVED = {'taap_module.kernel'}
+UTAE = (
+    (r'^in_conv\.conv\.conv\.', 'backbone.in_conv.'),
+    (r'^(down|up)_blocks\.(\d+)\.(down|conv1|conv2)\.conv\.', r'backbone.\1_blocks.\2.\3.'),
+    (r'^up_blocks\.', 'backbone.up_blocks.'),
+    (r'^out_conv\.conv\.conv\.', 'decode_head.out_conv.'),
+    (r'^temporal_encoder\.', 'backbone.temporal_encoder.'),
+    (r'\.inconv\.', '.in_proj.'),
+    (r'\.attention_heads\.Q$', '.query'),
+    (r'\.attention_heads\.fc1_k\.', '.key.'),
+)
+"""Renaming of U-TAE's weights, one after the other."""
+LAST_CONV = ('out_conv.conv.conv.3.', 'out_conv.conv.conv.4.')
+"""U-TAE's last convolution and its normalisation, whose rows are the classes."""
 
 
 def convert_exact(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -74,6 +88,60 @@ def convert_tsvit(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         ValueError: Keys are missing or unknown.
     """
     return _convert(state, BACKBONE | SEGMENTOR, 'the published TSViT segmentor')
+
+
+def convert_utae(state: Mapping[str, Tensor], num_classes: int | None = None) -> dict[str, Tensor]:
+    """Rename the weights of the authors' ``UTAE`` module to ``EncoderDecoder``'s with ours.
+
+    Args:
+        state: The published state dict.
+        num_classes: Keep the first outputs only; the weights published for PASTIS have a 20th
+            one, which stands for ignored pixels. None keeps all.
+
+    Raises:
+        ValueError: Keys are missing or unknown, or there are fewer outputs.
+    """
+    depth = len({key.split('.')[1] for key in state if key.startswith('down_blocks.')})
+    names = list(_utae_names(depth))
+    missing = [name for name in names if name not in state]
+    unknown = [name for name in state if name not in names]
+    if missing or unknown:
+        raise ValueError(
+            f"this is not the state dict of the authors' UTAE module: missing {missing}, unknown "
+            f'{unknown}'
+        )
+    outputs = len(state[f'{LAST_CONV[0]}weight'])
+    if num_classes is not None and not 0 < num_classes <= outputs:
+        raise ValueError(f'--num-classes {num_classes}: the network has {outputs} outputs')
+    converted = {}
+    for name, value in state.items():
+        rows = value[:num_classes] if name.startswith(LAST_CONV) and value.ndim else value
+        # A convolution of width 1 over the dates is our linear layer.
+        rows = rows.squeeze(-1) if name == 'temporal_encoder.inconv.weight' else rows
+        for old, new in UTAE:
+            name = re.sub(old, new, name)
+        converted[name] = rows.clone()
+    return converted
+
+
+def _utae_names(depth: int) -> Iterator[str]:
+    """List the weights of the authors' UTAE with ``depth`` down blocks."""
+    affine: tuple[str, ...] = ('weight', 'bias')
+    batch_norm = (*affine, 'running_mean', 'running_var', 'num_batches_tracked')
+    stacks = [('in_conv.conv.conv', 0, affine), ('in_conv.conv.conv', 3, affine)]
+    stacks += [('out_conv.conv.conv', index, batch_norm) for index in (0, 3)]
+    for block in range(depth):
+        for part in ('down', 'conv1', 'conv2'):
+            stacks.append((f'down_blocks.{block}.{part}.conv', 0, affine))
+        for part in ('skip_conv', 'up', 'conv1.conv', 'conv2.conv'):
+            stacks.append((f'up_blocks.{block}.{part}', 0, batch_norm))
+    stacks.append(('temporal_encoder.mlp', 0, batch_norm))
+    for stack, index, norm in stacks:
+        yield from (f'{stack}.{index}.{name}' for name in affine)
+        yield from (f'{stack}.{index + 1}.{name}' for name in norm)
+    yield 'temporal_encoder.attention_heads.Q'
+    for part in ('attention_heads.fc1_k', 'in_norm', 'inconv', 'out_norm'):
+        yield from (f'temporal_encoder.{part}.{name}' for name in affine)
 
 
 def _convert(

@@ -6,72 +6,19 @@ does not matter; how many there are moves the L-TAE's group norm a little, as it
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
-from mmengine.model import BaseModule
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmexact.sits import unfold_time
+from mmexact.models.temporal_unet import TemporalUNet, conv_layers
 
-GROUPS = 4
-"""Groups of the encoder's group norm."""
 HIDDEN = -1e3
 """Score of a padded date before the softmax."""
 PERIOD = 1000
 """Longest wavelength base of the positional encoding, in days."""
-
-
-def conv_layers(widths: Sequence[int], norm: type[nn.Module], **conv) -> nn.Sequential:
-    """Stack convolution, normalisation and ReLU for each step of ``widths``."""
-    conv = dict(kernel_size=3, padding=1, stride=1) | conv
-    layers: list[nn.Module] = []
-    for before, after in pairwise(widths):
-        layers.append(nn.Conv2d(before, after, padding_mode='reflect', **conv))
-        layers.append(nn.GroupNorm(GROUPS, after) if norm is nn.GroupNorm else norm(after))
-        layers.append(nn.ReLU())
-    return nn.Sequential(*layers)
-
-
-class DownBlock(nn.Module):
-    """Halves the resolution and widens, with a residual convolution."""
-
-    def __init__(self, width: int, out_width: int) -> None:
-        super().__init__()
-        self.down = conv_layers([width, width], nn.GroupNorm, kernel_size=4, stride=2)
-        self.conv1 = conv_layers([width, out_width], nn.GroupNorm)
-        self.conv2 = conv_layers([out_width, out_width], nn.GroupNorm)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, width, H, W) to (B, out_width, H / 2, W / 2)."""
-        x = self.conv1(self.down(x))
-        return x + self.conv2(x)
-
-
-class UpBlock(nn.Module):
-    """Doubles the resolution, joins the skip, with a residual convolution."""
-
-    def __init__(self, width: int, out_width: int, skip_width: int) -> None:
-        super().__init__()
-        self.skip_conv = nn.Sequential(
-            nn.Conv2d(skip_width, skip_width, 1), nn.BatchNorm2d(skip_width), nn.ReLU()
-        )
-        self.up = nn.Sequential(
-            nn.ConvTranspose2d(width, out_width, 4, stride=2, padding=1),
-            nn.BatchNorm2d(out_width),
-            nn.ReLU(),
-        )
-        self.conv1 = conv_layers([out_width + skip_width, out_width], nn.BatchNorm2d)
-        self.conv2 = conv_layers([out_width, out_width], nn.BatchNorm2d)
-
-    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """Map (B, width, H, W) and (B, skip_width, 2 H, 2 W) to (B, out_width, 2 H, 2 W)."""
-        x = self.conv1(torch.cat([self.up(x), self.skip_conv(skip)], dim=1))
-        return x + self.conv2(x)
 
 
 class LTAE(nn.Module):
@@ -83,16 +30,26 @@ class LTAE(nn.Module):
         num_heads: Number of heads.
         d_k: Width of queries and keys.
         drop_rate: Dropout of attention and output, 0..1.
+        norm_dates_apart: Normalise the channels of every date on their own, as the L-TAE was first
+            published (Garnot and Landrieu 2020): padded dates then change nothing. U-TAE
+            normalises groups of channels over all dates, padded ones too.
     """
 
     wavelength: Tensor
 
     def __init__(
-        self, width: int, d_model: int, num_heads: int, d_k: int, drop_rate: float
+        self,
+        width: int,
+        d_model: int,
+        num_heads: int,
+        d_k: int,
+        drop_rate: float,
+        norm_dates_apart: bool = False,
     ) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.in_norm = nn.GroupNorm(num_heads, width)
+        self.norm_dates_apart = norm_dates_apart
+        self.in_norm = nn.LayerNorm(width) if norm_dates_apart else nn.GroupNorm(num_heads, width)
         self.in_proj = nn.Linear(width, d_model)
         self.query = nn.Parameter(torch.empty(num_heads, d_k))
         nn.init.normal_(self.query, std=(2 / d_k) ** 0.5)
@@ -122,10 +79,12 @@ class LTAE(nn.Module):
             (N, width, h, w), and the attention (heads, N, T, h, w).
         """
         samples, _, _, height, width = x.shape
-        pixels = rearrange(x, 'n t c h w -> (n h w) c t')
-        values = self.in_proj(self.in_norm(pixels).transpose(1, 2))
+        if self.norm_dates_apart:
+            pixels = self.in_norm(rearrange(x, 'n t c h w -> (n h w) t c'))
+        else:
+            pixels = self.in_norm(rearrange(x, 'n t c h w -> (n h w) c t')).transpose(1, 2)
         places = height * width
-        values = values + self.encode_days(days).repeat_interleave(places, 0)
+        values = self.in_proj(pixels) + self.encode_days(days).repeat_interleave(places, 0)
         keys = rearrange(self.key(values), 'b t (heads d) -> b heads t d', heads=self.num_heads)
         scores = torch.einsum('hd,bhtd->bht', self.query, keys) / self.query.shape[1] ** 0.5
         hidden = padded.repeat_interleave(places, 0).unsqueeze(1)
@@ -141,7 +100,7 @@ class LTAE(nn.Module):
 
 
 @MODELS.register_module()
-class UTAE(BaseModule):
+class UTAE(TemporalUNet):
     """U-TAE without its last convolutions, which :class:`UTAEHead` holds.
 
     Args:
@@ -152,7 +111,12 @@ class UTAE(BaseModule):
         d_model: Channels that the heads share out.
         d_k: Width of queries and keys.
         drop_rate: Dropout of the L-TAE, 0..1.
+        reference_day: Day of year from which days are counted, across new year; the published
+            weights count from 244, the first of September. None takes days of year as they are.
         init_cfg: MMEngine's initialisation config.
+
+    Raises:
+        ValueError: The settings do not fit each other.
     """
 
     def __init__(
@@ -164,52 +128,21 @@ class UTAE(BaseModule):
         d_model: int = 256,
         d_k: int = 4,
         drop_rate: float = 0.1,
+        reference_day: int | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(init_cfg)
-        self.in_channels = in_channels
-        first = encoder_widths[0]
-        self.in_conv = conv_layers([in_channels, first, first], nn.GroupNorm)
-        self.down_blocks = nn.ModuleList(DownBlock(*pair) for pair in pairwise(encoder_widths))
+        super().__init__(in_channels, encoder_widths, decoder_widths, reference_day, init_cfg)
+        odd = [width for width in (d_model, *encoder_widths) if width % num_heads]
+        if odd:
+            raise ValueError(
+                f'num_heads={num_heads} does not divide {odd[0]}; expected a divisor of d_model='
+                f'{d_model} and of all encoder_widths={list(encoder_widths)}'
+            )
         self.temporal_encoder = LTAE(encoder_widths[-1], d_model, num_heads, d_k, drop_rate)
-        self.up_blocks = nn.ModuleList(
-            UpBlock(decoder_widths[level], decoder_widths[level - 1], encoder_widths[level - 1])
-            for level in range(len(encoder_widths) - 1, 0, -1)
-        )
 
-    def forward(self, inputs: Tensor) -> tuple[Tensor]:
-        """Map (N, T * (C + 1), H, W) to one feature image (N, decoder_widths[0], H, W)."""
-        series, days = unfold_time(inputs, self.in_channels)
-        return (self.decode(*self.encode(series, days)),)
-
-    def encode(self, series: Tensor, days: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
-        """Encode (N, T, C, H, W) and days (N, T), 0 where padded.
-
-        Returns:
-            The levels (N, T, width, h, w), the finest first, the collapsed last level
-            (N, width, h, w), and the attention (heads, N, T, h, w), 0 at padded dates.
-        """
-        padded = days == 0
-        real = (~padded)[:, :, None, None, None]
-        x = series
-        levels = []
-        for block in (self.in_conv, *self.down_blocks):
-            x = block(x.flatten(0, 1)).unflatten(0, days.shape) * real
-            levels.append(x)
-        collapsed, attention = self.temporal_encoder(x, days, padded)
-        return levels, collapsed, attention * rearrange(~padded, 'n t -> 1 n t 1 1')
-
-    def decode(self, levels: list[Tensor], x: Tensor, attention: Tensor) -> Tensor:
-        """Go up again; the dates of each skip are weighed by the enlarged attention."""
-        heads = attention.shape[0]
-        for block, skip in zip(self.up_blocks, levels[-2::-1], strict=True):
-            weights = F.interpolate(
-                attention.flatten(0, 1), size=skip.shape[-2:], mode='bilinear', align_corners=False
-            ).unflatten(0, attention.shape[:2])
-            grouped = rearrange(skip, 'n t (heads c) h w -> heads n t c h w', heads=heads)
-            collapsed = torch.einsum('gnthw,gntchw->gnchw', weights, grouped)
-            x = block(x, rearrange(collapsed, 'g n c h w -> n (g c) h w'))
-        return x
+    def collapse(self, x: Tensor, days: Tensor, padded: Tensor) -> tuple[Tensor, Tensor]:
+        """Attend to the dates; each head's attention weighs its own channels of the skips."""
+        return self.temporal_encoder(x, days, padded)
 
 
 @MODELS.register_module()

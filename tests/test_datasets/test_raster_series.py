@@ -9,8 +9,8 @@ from mmengine.dataset import pseudo_collate
 from torch.utils.data import DataLoader
 
 from mmexact.datasets import LoadSITS, LoadSITSAnnotations, PackSITSInputs, RasterSeriesDataset
-from mmexact.datasets.raster_files import fill_gaps
-from mmexact.datasets.raster_search import DATE_PATTERN, parse_date
+from mmexact.datasets.raster_dates import DATE_PATTERN, parse_date
+from mmexact.datasets.raster_gaps import fill_gaps, hide_gaps
 from tests.data import CORNER, SIZE, position_code, write_raster
 
 CLASSES = ('Other', 'Crop', 'Grass')
@@ -206,10 +206,14 @@ def test_a_season_can_be_chosen(root):
 def test_some_bands_of_each_file(root):
     window = read(build(root, search=dict(bands=(2,))), 1)
     np.testing.assert_array_equal(window, position_code(5, 2, *SIZE)[:, 1:, :4, 4:8])
-    with pytest.raises(ValueError, match=r'bands=\(3,\), but the file has bands 1 to 2'):
+    with pytest.raises(ValueError, match=r'of 2016-12-30 .* no band 3, only \[1, 2\]'):
         build(root, search=dict(bands=(3,)))
-    with pytest.raises(ValueError, match=r"bands=\('B02',\) with band_pattern=None"):
+    with pytest.raises(
+        ValueError, match='the file have no descriptions; set bands to numbers, or band_pattern'
+    ):
         build(root, search=dict(bands=('B02',)))
+    with pytest.raises(ValueError, match=r"bands=\(1, 'B02'\) with .*numbers .* or names"):
+        build(root, search=dict(bands=(1, 'B02')))
 
 
 @pytest.fixture
@@ -231,15 +235,15 @@ def test_one_file_per_date_and_band(banded):
     assert info['day_of_year'].tolist() == [5, 60]
     np.testing.assert_array_equal(read(dataset), position_code(2, 2, 4, 4))
     assert info['read_series'](info, np.array([1])).shape == (1, 2, 4, 4)
-    with pytest.raises(ValueError, match='names of bands with one'):
+    with pytest.raises(ValueError, match='names of bands with a band_pattern'):
         build(banded, '**/*.tif', None, dict(band_pattern=BANDS['band_pattern']))
 
 
 def test_a_missing_band_is_named_with_its_date(banded):
     (banded / '20170301' / 'scene_B02_10m.tif').unlink()
-    with pytest.raises(ValueError, match=r'of 2017-03-01 .*no file for band B02, only .*B8A'):
+    with pytest.raises(ValueError, match=r"of 2017-03-01 .*no band 'B02', only \['B8A'\]"):
         build(banded, '**/*.tif', None, BANDS)
-    with pytest.raises(ValueError, match=r"finds none of the bands \('B11',\)"):
+    with pytest.raises(ValueError, match=r"finds none of the bands \['B11'\]"):
         build(banded, '**/*.tif', None, BANDS | dict(bands=('B11',)))
 
 
@@ -270,6 +274,41 @@ def test_gaps_are_filled_linearly_in_time():
     filled = fill_gaps(values.astype(np.float32), values != -9, days)
     np.testing.assert_allclose(filled.ravel(), [0, 0.5, 2, 5])
     assert filled.dtype == np.float32
+
+
+@pytest.mark.parametrize('alike', [True, False])
+def test_gaps_are_filled_the_same_in_blocks(monkeypatch, alike):
+    rng = np.random.default_rng(0)
+    values = rng.integers(1, 60000, (6, 3, 5, 7)).astype(np.uint16)
+    valid = np.broadcast_to(rng.random((6, 1 if alike else 3, 5, 7)) > 0.6, values.shape)
+    days = np.array([0, 2, 3, 7, 20, 21.5])
+    filled = fill_gaps(values, valid, days)
+    # Pixel by pixel with numpy's own interpolation.
+    for band, row, column in np.ndindex(3, 5, 7):
+        place = (slice(None), band, row, column)
+        seen = valid[place]
+        if seen.any():
+            expected = np.rint(np.interp(days, days[seen], values[place][seen]))
+            assert np.abs(filled.data[place].astype(int) - expected).max() <= 1
+            assert (filled.data[place][seen] == values[place][seen]).all()
+            assert not filled.mask[place].any()
+        else:
+            assert filled.mask[place].all()
+            assert not filled.data[place].any()
+    monkeypatch.setattr('mmexact.datasets.raster_gaps.BLOCK', 50)
+    blocked = fill_gaps(values, valid, days)
+    np.testing.assert_array_equal(blocked.data, filled.data)
+    np.testing.assert_array_equal(blocked.mask, filled.mask)
+
+
+def test_gaps_become_padding_for_all_bands_of_a_date():
+    values = np.arange(8, dtype=np.int16).reshape(2, 2, 1, 2) + 1
+    valid = values != 3
+    hidden = hide_gaps(values, valid)
+    # Band 2 of the first date misses the left pixel.
+    assert hidden.mask[:, :, 0].tolist() == [[[True, False]] * 2, [[False, False]] * 2]
+    assert hidden.data.ravel().tolist() == [0, 2, 0, 4, 5, 6, 7, 8]
+    assert values[0, 0, 0, 0] == 1
 
 
 def test_gaps_between_two_acquisitions_at_the_same_time():
@@ -330,8 +369,14 @@ def test_no_data_is_filled_on_reading(tmp_path, dtype, missing, declared, search
             dict(transform=Affine(10, 0, 500005, 0, -10, 5100000)),
             r'transform \(10.0, 0.0, 500005.0, .* differs from \(10.0, 0.0, 500000.0',
         ),
-        (dict(values=np.zeros((3, *SIZE), np.int16)), 'band count 3 differs from 2 of'),
-        (dict(values=np.zeros((2, *SIZE), np.float32)), r"type \('float32', .* from \('int16'"),
+        (
+            dict(values=np.zeros((3, *SIZE), np.int16)),
+            'band count 3 at 2017-06-01 .* differs from 2 of',
+        ),
+        (
+            dict(values=np.zeros((2, *SIZE), np.float32)),
+            'type float32 of band 1 differs from int16 of',
+        ),
     ],
 )
 def test_rasters_that_disagree_are_named(root, change, message):

@@ -185,7 +185,7 @@ def test_image_labels_from_a_table(root, tmp_path):
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('sample_id,labels\n7_0,Corn\n', r'columns .*labels.*expected sample_id and classes'),
+        ('sample_id,labels\n7_0,Corn\n', r"no column 'classes' among .*'labels'"),
         ('sample_id,classes\n7_0,Maize\n', r"line 2: no such crop \['Maize'\]"),
         ('sample_id,classes\n7_0,Background\n', 'no such crop'),
         ('sample_id,classes\n7_9,Corn\n', "1 of 1 sample ids are not in the data, first '7_9'"),

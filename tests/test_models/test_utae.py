@@ -1,6 +1,8 @@
 """U-TAE against the authors' network, and in MMSeg's EncoderDecoder."""
 
-import re
+import runpy
+import sys
+from pathlib import Path
 
 import pytest
 import reference_data
@@ -10,18 +12,11 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch.testing import assert_close
 
+from mmexact.checkpoint import load_weights
+from mmexact.models.published import convert_utae
 from mmexact.sits import fold_time
 
-RENAMED = (
-    (r'^in_conv\.conv\.conv\.', 'backbone.in_conv.'),
-    (r'^(down|up)_blocks\.(\d)\.(down|conv1|conv2)\.conv\.', r'backbone.\1_blocks.\2.\3.'),
-    (r'^up_blocks\.', 'backbone.up_blocks.'),
-    (r'^out_conv\.conv\.conv\.', 'decode_head.out_conv.'),
-    (r'^temporal_encoder\.', 'backbone.temporal_encoder.'),
-    (r'\.inconv\.', '.in_proj.'),
-    (r'\.attention_heads\.Q$', '.query'),
-    (r'\.attention_heads\.fc1_k\.', '.key.'),
-)
+TOOL = Path(__file__).parents[2] / 'tools' / 'model_converters' / 'utae_to_mmexact.py'
 
 
 def build(in_channels, num_classes, width, **backbone):
@@ -60,13 +55,7 @@ def model(arrays):
         d_model=int(arrays['config/d_model']),
         d_k=int(arrays['config/d_k']),
     )
-    state = {}
-    for name, value in reference_data.published_state(arrays).items():
-        for old, new in RENAMED:
-            name = re.sub(old, new, name)
-        # A convolution of width 1 over the dates is our linear layer.
-        state[name] = value.squeeze(-1) if name.endswith('in_proj.weight') else value
-    model.load_state_dict(state)
+    model.load_state_dict(convert_utae(reference_data.published_state(arrays)))
     return model.eval()
 
 
@@ -105,3 +94,69 @@ def test_it_learns_in_an_encoder_decoder(model, arrays):
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
+
+
+def test_the_converter_keeps_the_outputs_that_are_asked_for(model, arrays, tmp_path, monkeypatch):
+    state = reference_data.published_state(arrays)
+    # As the authors save it.
+    torch.save(dict(epoch=3, state_dict=state), tmp_path / 'model.pth.tar')
+    arguments = [str(tmp_path / 'model.pth.tar'), str(tmp_path / 'ours.pth'), '--num-classes', '2']
+    monkeypatch.setattr(sys, 'argv', [str(TOOL), *arguments])
+    runpy.run_path(str(TOOL), run_name='__main__')
+
+    smaller = build(
+        in_channels=model.backbone.in_channels,
+        num_classes=2,
+        width=int(arrays['config/out_conv'][0]),
+        encoder_widths=arrays['config/encoder_widths'].tolist(),
+        decoder_widths=arrays['config/decoder_widths'].tolist(),
+        num_heads=int(arrays['config/n_head']),
+        d_model=int(arrays['config/d_model']),
+        d_k=int(arrays['config/d_k']),
+    ).eval()
+    load_weights(smaller, tmp_path / 'ours.pth')
+    logits = smaller(fold_time(arrays['x'], days_of(arrays).float()))
+    assert_close(logits, arrays['logits'][:, :2], atol=1e-5, rtol=1e-5)
+
+
+def test_missing_and_unknown_weights_are_listed(arrays):
+    state = reference_data.published_state(arrays)
+    missing = {key: value for key, value in state.items() if key != 'up_blocks.1.up.1.running_var'}
+    with pytest.raises(
+        ValueError, match=r"missing \['up_blocks\.1\.up\.1\.running_var'\], unknown \[\]"
+    ):
+        convert_utae(missing)
+    with pytest.raises(ValueError, match=r"UTAE module: missing \[\], unknown \['surprise'\]"):
+        convert_utae(dict(state, surprise=torch.zeros(1)))
+    classes = int(arrays['config/out_conv'][1])
+    with pytest.raises(
+        ValueError, match=rf'--num-classes {classes + 1}: the network has {classes}'
+    ):
+        convert_utae(state, num_classes=classes + 1)
+
+
+def test_days_from_the_first_of_september(model, arrays):
+    days = days_of(arrays)
+    expected = model(fold_time(arrays['x'], days.float()))
+    # The reference's positions are days since the first of September: back to days of year.
+    of_year = torch.where(days > 0, (days + 243) % 365 + 1, 0)
+    model.backbone.reference_day = 244
+    assert_close(model(fold_time(arrays['x'], of_year.float())), expected)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(num_heads=3), r'num_heads=3 does not divide 256'),
+        (dict(decoder_widths=(32, 64)), r'encoder_widths=.*decoder_widths=\[32, 64\]'),
+    ],
+)
+def test_widths_that_do_not_fit(settings, message):
+    with pytest.raises(ValueError, match=message):
+        build(in_channels=10, num_classes=3, width=32, **settings)
+
+
+def test_a_window_that_cannot_be_halved_three_times():
+    model = build(in_channels=2, num_classes=3, width=32)
+    with pytest.raises(ValueError, match=r'UTAE halves 3 times.*multiples of 8.*got 20 x 24'):
+        model(torch.ones(1, 3, 20, 24))

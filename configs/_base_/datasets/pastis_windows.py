@@ -40,6 +40,7 @@ windows = dict(type=dataset_type, data_root=data_root, window_size=24)
 train_dataloader = dict(
     batch_size=48,
     num_workers=4,
+    collate_fn=dict(type='sits_collate'),
     persistent_workers=True,
     drop_last=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),
@@ -48,6 +49,7 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=48,
     num_workers=4,
+    collate_fn=dict(type='sits_collate'),
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(**windows, folds=val_folds, pipeline=test_pipeline, test_mode=True),
@@ -56,6 +58,7 @@ val_dataloader = dict(
 test_dataloader = dict(
     batch_size=48,
     num_workers=4,
+    collate_fn=dict(type='sits_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(**windows, folds=train_folds, pipeline=test_pipeline, test_mode=True),
 )

@@ -1,0 +1,6 @@
+"""The fully supervised twin of seg_tsvit_mtlcc.py: true masks instead of pseudo masks."""
+
+_base_ = './seg_tsvit_mtlcc.py'
+
+train_dataloader = dict(dataset=dict(pseudo_label_dir=None))
+work_dir = './work_dirs/seg_tsvit_mtlcc_full'

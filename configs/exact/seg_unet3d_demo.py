@@ -1,0 +1,19 @@
+"""A small UNet3D on the demo's pseudo masks.
+
+It does not know the days, so it sees monthly composites, at even distances.
+
+python tools/train.py configs/exact/seg_unet3d_demo.py --amp
+"""
+
+_base_ = [
+    '../_base_/datasets/synthetic_composites.py',
+    '../_base_/models/seg_unet3d.py',
+    '../_base_/schedules/schedule_segmentor_demo.py',
+    '../_base_/demo_runtime.py',
+]
+
+model = dict(
+    data_preprocessor={{_base_.data_preprocessor}},
+    decode_head=dict(num_classes=9),
+)
+work_dir = './work_dirs/demo/seg_unet3d'
