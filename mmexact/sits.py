@@ -93,6 +93,17 @@ def unfold_time(folded: Array, num_bands: int) -> tuple[Array, Array]:
     return series, days
 
 
+def observed(folded: Array, num_bands: int) -> Array:
+    """Return where dates are no padding, bool (..., T, H, W).
+
+    Args:
+        folded: (..., T * (num_bands + 1), H, W) as :func:`fold_time` makes it.
+        num_bands: Number of bands C, the day-of-year plane not counted.
+    """
+    result: Any = folded[..., num_bands :: num_bands + 1, :, :] > 0
+    return result
+
+
 def check_days(day_of_year: np.ndarray, source: str) -> None:
     """Refuse days of year that no calendar has.
 

@@ -1,5 +1,6 @@
 """Datasets of satellite image time series and the transforms that load them."""
 
+from mmexact.datasets.batch_sampler import SeriesLengthBatchSampler
 from mmexact.datasets.batches import sits_collate
 from mmexact.datasets.composite import MonthlyComposite
 from mmexact.datasets.mtlcc import MTLCCDataset
@@ -19,5 +20,6 @@ __all__ = [
     'PackSITSInputs',
     'RasterSeriesDataset',
     'SITSDataset',
+    'SeriesLengthBatchSampler',
     'sits_collate',
 ]

@@ -119,8 +119,7 @@ def read_image_labels(
         unknown = set(names) - set(crops)
         if unknown:
             raise ValueError(
-                f'{path}, line {line}: no such crop {sorted(unknown)}; expected names from '
-                f'{crops}'
+                f'{path}, line {line}: no such crop {sorted(unknown)}; expected names from {crops}'
             )
         labels[row['sample_id']] = np.isin(crops, names).astype(np.float32)
     return labels

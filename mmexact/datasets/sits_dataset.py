@@ -283,3 +283,8 @@ class SITSDataset(BaseSegDataset):
             type(self).read_mask if self.pseudo_label_dir is None else read_pseudo_mask
         )
         return info
+
+    def series_lengths(self) -> np.ndarray:
+        """Return the number of dates of every window's series, (windows,)."""
+        infos = map(super().get_data_info, range(len(self)))
+        return np.array([len(info['day_of_year']) for info in infos])

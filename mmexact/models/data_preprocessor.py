@@ -16,6 +16,8 @@ class SITSDataPreprocessor(BaseDataPreprocessor):
 
     Digital numbers travel to the device as the integers that they are; bands become float32
     there, and padded dates become zero after normalisation. Days of year stay whole numbers.
+    Image-level labels (``gt_score``) stay on the CPU, which has to know which classes to map;
+    asking a GPU for them would make every training step wait.
 
     Args:
         mean: Mean of each band, C digital numbers.
@@ -63,7 +65,11 @@ class SITSDataPreprocessor(BaseDataPreprocessor):
             ValueError: The windows differ in size, the channels do not fit the number of bands,
                 or a series is longer than ``num_dates``.
         """
+        samples = data.get('data_samples')
         data = self.cast_data(data)
+        for moved, sample in zip(data.get('data_samples') or (), samples or (), strict=True):
+            if 'gt_score' in sample:
+                moved.gt_score = sample.gt_score
         inputs = self._pad_dates(list(data['inputs']))
         planes = len(self.mean) + 1
         dated = inputs.float().unflatten(1, (-1, planes))

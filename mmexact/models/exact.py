@@ -120,14 +120,14 @@ class ExactClassifier(BaseSegmentor):
         Raises:
             ValueError: A sample has no image-level label, or one of another number of classes.
         """
-        labels = torch.stack([self._image_labels(sample) for sample in data_samples])
-        labels = labels.to(inputs.device)
+        known = torch.stack([self._image_labels(sample) for sample in data_samples])
+        labels = known.to(inputs.device, non_blocking=True)
         features = self.extract_feat(inputs)
         maps = self.spatial_clue_head(features)
         losses = self.cls_head.loss(features.global_tokens, labels)
         losses |= self.spatial_clue_head.loss(*maps, features.temporal_tokens, labels)
         cams = self.spatial_clue_head.raw_cam(*maps)
-        losses |= self.temporal_clue_head.loss(cams, features, labels)
+        losses |= self.temporal_clue_head.loss(cams, features, known)
         return losses
 
     def predict(

@@ -93,6 +93,12 @@ class SpatialClueHead(BaseModule):
             start = torch.empty(num_classes, num_prototypes, embed_dims)
             self.register_buffer(kind, nn.init.trunc_normal_(start, std=0.02))
         self.register_buffer('step', torch.zeros((), dtype=torch.long))
+        # The buffer is for checkpoints; to read it in every step would wait for the GPU.
+        self._steps = 0
+
+    def _load_from_state_dict(self, *args, **kwargs) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._steps = int(self.step)
 
     def forward(self, features: TSViTOutput) -> tuple[Tensor, Tensor]:
         """Map temporal and spatial class tokens to one map per class, M_T and M_S (N, K, h, w)."""
@@ -138,12 +144,13 @@ class SpatialClueHead(BaseModule):
         """
         aux = F.multilabel_soft_margin_loss(temporal_maps.float().mean((2, 3)), image_labels)
         aux = aux + F.multilabel_soft_margin_loss(spatial_maps.float().mean((2, 3)), image_labels)
-        if int(self.step) >= self.start_iter:
+        if self._steps >= self.start_iter:
             cams = self.raw_cam(temporal_maps, spatial_maps).detach()
             clue = self._contrastive_loss(cams, tokens, image_labels)
         else:
             clue = temporal_maps.new_zeros(())
         self.step += 1
+        self._steps += 1
         return dict(loss_aux=self.aux_weight / 2 * aux, loss_clue=self.loss_weight * clue)
 
     def _contrastive_loss(self, cams: Tensor, tokens: Tensor, image_labels: Tensor) -> Tensor:

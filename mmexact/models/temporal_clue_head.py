@@ -62,13 +62,13 @@ class TemporalClueHead(BaseModule):
     def pivotal_dates(self, features: TSViTOutput) -> Tensor:
         """Weigh the dates of each class, (N, K, T), summing to 1 over T.
 
-        Padded dates that the backbone masked weigh 0.
+        Padded dates that the backbone masked weigh 0, so that all do where there is no other.
         """
         attention = features.temporal_attention
         assert attention is not None
         if features.date_mask is not None:
             attention = attention.masked_fill(~features.date_mask.unsqueeze(1), -torch.inf)
-        return attention.softmax(-1)
+        return attention.softmax(-1).nan_to_num(0)
 
     def forward(self, features: TSViTOutput) -> Tensor:
         """Sum the date features by the weights of the dates: V, (N, K, D, h, w)."""
@@ -117,7 +117,8 @@ class TemporalClueHead(BaseModule):
         Args:
             cams: Raw CAMs, (N, K, h, w).
             features: The backbone's output.
-            image_labels: Multi-hot (N, K).
+            image_labels: Multi-hot (N, K), best on the CPU, which has to know
+                which maps there are to refine.
 
         Returns:
             ``loss_affinity``, weighted; 0 when no class is present.
@@ -125,6 +126,9 @@ class TemporalClueHead(BaseModule):
         samples, classes = image_labels.nonzero(as_tuple=True)
         if samples.numel() == 0:
             return dict(loss_affinity=cams.sum() * 0)
+        samples, classes = (
+            index.to(cams.device, non_blocking=True) for index in (samples, classes)
+        )
         with torch.autocast(cams.device.type, enabled=False):
             present = cams[samples, classes].float()
             refined = self.refine(present, self(features)[samples, classes].float())

@@ -15,7 +15,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mmexact.models.transformer import AttentionResidual, Encoder
-from mmexact.sits import DAYS, unfold_time
+from mmexact.sits import DAYS, observed, unfold_time
 
 
 class TSViTOutput(NamedTuple):
@@ -60,8 +60,8 @@ class TSViT(BaseModule):
         global_token: Prepend a learned token to each class's locations; the classifier reads it.
         attn_residual: Residual of the attention, see :class:`Block`. The published classifier
             computes 'normed', the published segmentor 'both'.
-        mask_padding: Hide padded dates (day of year 0) from attention; the published code does
-            not.
+        mask_padding: Hide padded dates (day of year 0) from attention, at every location of its
+            own where clouds hide dates of some pixels only; the published code does not.
         class_tokens_only: Leave ``date_tokens`` and ``temporal_attention`` out, which only the
             classifier's clues read: the last temporal block then computes class tokens alone.
         with_cp: Gradient checkpointing: keep only the input of every block for the backward pass
@@ -142,13 +142,25 @@ class TSViT(BaseModule):
                 f"dataset, or test_cfg=dict(mode='slide', crop_size=({self.img_size}, "
                 f'{self.img_size}), ...) of the segmentor'
             )
-        date_mask = days > 0 if self.mask_padding else None
-        class_maps, date_maps, attention = self._encode_time(series, days, date_mask)
+        seen = self._seen_dates(inputs) if self.mask_padding else None
+        class_maps, date_maps, attention = self._encode_time(series, days, seen)
         spatial_maps, global_tokens = self._encode_space(class_maps)
+        date_mask = None if seen is None else seen.any(1)
         return TSViTOutput(spatial_maps, class_maps, date_maps, attention, global_tokens, date_mask)
 
+    def _seen_dates(self, inputs: Tensor) -> Tensor:
+        """Return at which locations which dates are no padding, bool (N, h * w, T)."""
+        side = self.patch_size
+        pixels = rearrange(
+            observed(inputs, self.in_channels),
+            'n t (h p) (w q) -> n (h w) t (p q)',
+            p=side,
+            q=side,
+        )
+        return pixels.any(-1)
+
     def _encode_time(
-        self, series: Tensor, days: Tensor, date_mask: Tensor | None
+        self, series: Tensor, days: Tensor, seen: Tensor | None
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         samples, dates, _, height, _ = series.shape
         rows = height // self.patch_size
@@ -163,10 +175,10 @@ class TSViT(BaseModule):
         classes = self.class_tokens.to(tokens.dtype).expand(samples, places, -1, -1)
         sequence = torch.cat([classes, tokens], dim=2).flatten(0, 1)
         key_bias = None
-        if date_mask is not None:
-            hidden = F.pad(~date_mask, (self.num_classes, 0))
+        if seen is not None:
+            hidden = F.pad(~seen, (self.num_classes, 0)).flatten(0, 1)
             bias = torch.zeros_like(hidden, dtype=tokens.dtype).masked_fill(hidden, -torch.inf)
-            key_bias = bias.repeat_interleave(places, 0)[:, None, None]
+            key_bias = bias[:, None, None]
         grid = dict(n=samples, h=rows)
         if self.class_tokens_only:
             sequence, _ = self.temporal_encoder(sequence, key_bias, rows=self.num_classes)

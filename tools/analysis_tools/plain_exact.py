@@ -6,6 +6,7 @@ matrices of all layers kept for their mean, loops over classes. Not for training
 compared with (benchmark.py).
 """
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
@@ -282,3 +283,46 @@ class PlainExact(nn.Module):
         offset = per_class * (k + kind * self.backbone.classes)
         target = plan.argmax(dim=1) + offset
         return F.cross_entropy(pixels @ anchors.T / TEMPERATURE, target)
+
+
+class PlainSegmentor(nn.Module):
+    """TSViT as a segmentor, with the names of an EncoderDecoder; takes its config."""
+
+    def __init__(self, config: dict) -> None:
+        super().__init__()
+        dims, side = config['backbone']['embed_dims'], config['backbone']['patch_size']
+        self.backbone = PlainTSViT(dict(config['backbone'], global_token=False))
+        self.decode_head = nn.ModuleDict(
+            dict(norm=nn.LayerNorm(dims), to_pixels=nn.Linear(dims, side**2))
+        )
+
+    def loss(self, inputs: Tensor, masks: Tensor) -> Tensor:
+        """Compute the cross entropy of (N, T * (C + 1), H, W) and masks (N, H, W)."""
+        tokens = rearrange(self.backbone(inputs)[0], 'n k d h w -> n k h w d')
+        pixels = self.decode_head['to_pixels'](self.decode_head['norm'](tokens))
+        side = self.backbone.patch
+        logits = rearrange(pixels, 'n k h w (p q) -> n k (h p) (w q)', p=side, q=side)
+        return F.cross_entropy(logits, masks, ignore_index=255)
+
+
+def sweep(files: list[tuple[str, str]], scores: tuple[float, ...], classes: int) -> list[float]:
+    """Return the overall accuracy of each background score, a pass over all windows for each.
+
+    Args:
+        files: Of each window, the .npy files of its CAMs (K, H, W) and of its true mask (H, W).
+        scores: Background scores.
+        classes: K + 1.
+    """
+    accuracies = []
+    for score in scores:
+        hits, labelled = np.zeros(classes), np.zeros(classes)
+        for cam_file, mask_file in files:
+            cams, truth = np.load(cam_file), np.load(mask_file)
+            background = np.full((1, *cams.shape[1:]), score, cams.dtype)
+            mask = np.concatenate([background, cams]).argmax(axis=0)
+            valid = truth < 255
+            for k in range(classes):
+                hits[k] += ((mask == k) & (truth == k) & valid).sum()
+                labelled[k] += ((truth == k) & valid).sum()
+        accuracies.append(100 * hits.sum() / labelled.sum())
+    return accuracies

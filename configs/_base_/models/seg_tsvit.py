@@ -16,6 +16,7 @@ model = dict(
         mlp_ratio=4,
         attn_residual='both',
         mask_padding=False,
+        class_tokens_only=True,
     ),
     decode_head=dict(
         type='TSViTHead',

@@ -1,0 +1,16 @@
+"""Stage 1 on PASTIS, fast: bfloat16, and no time spent on padding (docs/performance.md).
+
+Padded dates are hidden from attention, which the published classifier lets see them.
+
+python tools/train.py configs/exact/cls_pastis_fast.py
+"""
+
+_base_ = './cls_pastis.py'
+
+model = dict(data_preprocessor=dict(num_dates=None), backbone=dict(mask_padding=True))
+train_dataloader = dict(
+    drop_last=False,  # the batch sampler's
+    batch_sampler=dict(type='SeriesLengthBatchSampler', num_dates=60, drop_last=True),
+)
+optim_wrapper = dict(type='BFloat16OptimWrapper')
+work_dir = './work_dirs/cls_pastis_fast/rotation{{$ROTATION:1}}'
