@@ -39,6 +39,20 @@ class BFloat16OptimWrapper(OptimWrapper):
             yield
 
 
+def use_bfloat16(cfg: Config) -> None:
+    """Exchange a config's ``OptimWrapper`` for the one in mixed precision, in place.
+
+    Raises:
+        ValueError: The config has another kind of wrapper.
+    """
+    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    name = kind if isinstance(kind, str) else kind.__name__
+    if name == 'OptimWrapper':
+        cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
+    elif name not in ('BFloat16OptimWrapper', 'AmpOptimWrapper'):
+        raise ValueError(f'--amp takes the place of an OptimWrapper, the config has a {name}')
+
+
 @HOOKS.register_module()
 class SavePredictionsHook(Hook):
     """Save what a test loop predicts, one mask per sample.

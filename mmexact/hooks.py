@@ -59,6 +59,7 @@ class PseudoLabelHook(Hook):
         dataloader: Config of a data loader over the windows to map once training has ended.
         score_chosen_by: How the background score was chosen, for the manifest.
         overwrite: Replace masks of other inputs.
+        amp: Compute in bfloat16 where that is precise enough (autocast).
     """
 
     def __init__(
@@ -67,11 +68,13 @@ class PseudoLabelHook(Hook):
         dataloader: dict | None = None,
         score_chosen_by: str = FIXED,
         overwrite: bool = False,
+        amp: bool = False,
     ) -> None:
         self.out_dir = out_dir
         self.dataloader = dataloader
         self.score_chosen_by = score_chosen_by
         self.overwrite = overwrite
+        self.amp = amp
 
     def open_writer(self, runner: Runner, dataset: Any, data_cfg: Any) -> PseudoMaskWriter:
         """Open the folder for the masks of a dataset.
@@ -107,6 +110,7 @@ class PseudoLabelHook(Hook):
             presence=settings['presence'],
             background_score=settings['background_score'],
             background_score_chosen_by=self.score_chosen_by,
+            precision='bfloat16' if self.amp else 'float32',
         )
         if not is_main_process():
             barrier()  # the main process clears the folder, the others find it so
@@ -182,15 +186,18 @@ class PseudoLabelHook(Hook):
             evaluator.dataset_meta = dataset.metainfo
         runner.model.eval()
         bar = ProgressBar(len(loader)) if is_main_process() else None
+        device_type = next(runner.model.parameters()).device.type
+        precision = torch.autocast(device_type, dtype=torch.bfloat16, enabled=self.amp)
         for batch in loader:
-            with torch.no_grad():
+            with torch.no_grad(), precision:
                 samples = runner.model.test_step(batch)
             self._write(samples)
             if evaluator:
                 evaluator.process(data_samples=samples, data_batch=batch)
             if bar:
                 bar.update()
-        print()
+        if bar:
+            print()
         return evaluator.evaluate(len(dataset)) if evaluator else {}
 
     def _write(self, samples: Sequence) -> None:

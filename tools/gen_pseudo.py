@@ -55,6 +55,9 @@ def main() -> None:
     parser.add_argument(
         '--overwrite', action='store_true', help='replace masks that were made from other inputs'
     )
+    parser.add_argument(
+        '--amp', action='store_true', help='mixed precision in bfloat16, on GPU or CPU'
+    )
     args = parser.parse_args()
     cfg = load_config(args)
     settings = cfg.model.setdefault('test_cfg', {})
@@ -71,7 +74,9 @@ def main() -> None:
         )
     out_dir = args.out or str(Path(cfg.work_dir) / 'pseudo_masks')
     try:
-        generate(cfg, args.checkpoint, out_dir, args.select_with_pixel_labels, args.overwrite)
+        generate(
+            cfg, args.checkpoint, out_dir, args.select_with_pixel_labels, args.overwrite, args.amp
+        )
     except FileExistsError as error:
         parser.error(str(error))
 
@@ -89,6 +94,7 @@ def generate(
     out_dir: str,
     select_among: list[str] | None = None,
     overwrite: bool = False,
+    amp: bool = False,
 ) -> dict[str, Any]:
     """Write pseudo masks of the windows of ``cfg.test_dataloader``.
 
@@ -98,6 +104,7 @@ def generate(
         out_dir: Folder of the masks.
         select_among: Other checkpoints to choose from by pixel labels, or None not to choose.
         overwrite: Replace masks of other inputs.
+        amp: Compute in bfloat16.
 
     Returns:
         Scores of the masks by metric; empty when there are no pixel labels or when an interrupted
@@ -110,7 +117,7 @@ def generate(
         checkpoint = choose(runner, [checkpoint, *select_among])
         chosen_by = 'pixel labels, with the checkpoint (the protocol of the paper)'
     load_weights(runner.model, checkpoint)
-    hook = PseudoLabelHook(out_dir, score_chosen_by=chosen_by, overwrite=overwrite)
+    hook = PseudoLabelHook(out_dir, score_chosen_by=chosen_by, overwrite=overwrite, amp=amp)
     evaluator = runner.build_evaluator(cfg.test_evaluator) if cfg.get('test_evaluator') else None
     scores = hook.map_windows(runner, cfg.test_dataloader, evaluator)
     for name, value in scores.items():

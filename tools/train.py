@@ -7,10 +7,10 @@ from pathlib import Path
 if importlib.util.find_spec('mmexact') is None:  # a checkout that is not installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmexact.command_line import OneLineErrorParser, config_parser, load_config
+from mmexact.command_line import config_parser, load_config
+from mmexact.engine import use_bfloat16
 
 
 def main() -> None:
@@ -29,18 +29,11 @@ def main() -> None:
     if args.resume:
         cfg.resume = True
     if args.amp:
-        enable_amp(cfg, parser)
+        try:
+            use_bfloat16(cfg)
+        except ValueError as error:
+            parser.error(str(error))
     Runner.from_cfg(cfg).train()
-
-
-def enable_amp(cfg: Config, parser: OneLineErrorParser) -> None:
-    """Exchange the config's optimizer wrapper for the one in mixed precision, in place."""
-    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
-    name = kind if isinstance(kind, str) else kind.__name__
-    if name == 'OptimWrapper':
-        cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
-    elif name not in ('BFloat16OptimWrapper', 'AmpOptimWrapper'):
-        parser.error(f'--amp takes the place of an OptimWrapper, the config has a {name}')
 
 
 if __name__ == '__main__':

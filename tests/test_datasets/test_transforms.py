@@ -97,7 +97,10 @@ def test_types_hold_a_day_of_year_and_torch_knows_them(stored, loaded):
     ('settings', 'message'),
     [
         (dict(num_dates=0), 'num_dates=0; expected a positive'),
-        (dict(date_choice='last'), "date_choice='last'; expected 'first', 'random', 'even' or 'clear'"),
+        (
+            dict(date_choice='last'),
+            "date_choice='last'; expected 'first', 'random', 'even' or 'clear'",
+        ),
     ],
 )
 def test_wrong_settings_are_named(settings, message):

@@ -546,9 +546,7 @@ def test_from_labels_to_a_map_with_the_shipped_configs(labels, tmp_path, monkeyp
     if labels == 'points':
         write_points(root, (5, 5, 'Forest'), (250, 100, 'Cultivated'))
     else:
-        settings = dict(
-            file='fields.gpkg', column='crop', codes={'Wald': 'Forest', 7: 'Grassland'}
-        )
+        settings = dict(file='fields.gpkg', column='crop', codes={'Wald': 'Forest', 7: 'Grassland'})
         shapes = [square(0, 0, 100), square(250, 0, 100)]
         write_vector(root / 'fields.gpkg', shapes, crop=['Wald', '7'])
 

@@ -7,9 +7,11 @@ from mmengine.runner import Runner
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmexact.checkpoint import load_weights
 from mmexact.models.exact import CAM_KINDS
+from mmexact.models.transformer import Block
 from mmexact.pseudo_labels import enlarge_cams, scale_cams
 from mmexact.sits import fold_time
 from tests.toy_classifier import toy_config, write_tree
@@ -189,6 +191,36 @@ def test_a_training_step_reaches_every_weight(bfloat16):
     without = [name for name, weight in model.named_parameters() if weight.grad is None]
     assert without == []
     assert model.spatial_clue_head.step == 2
+
+
+class Waits(TorchDispatchMode):
+    """Notes the operators whose result a program can only use once a GPU has computed it."""
+
+    NAMES = ('_local_scalar_dense', 'nonzero', 'masked_select', 'is_nonzero', 'unique', 'equal')
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if any(name in function.overloadpacket.__name__ for name in self.NAMES):
+            self.seen.append((function.overloadpacket.__name__, tuple(args[0].shape)))
+        return function(*args, **kwargs or {})
+
+
+def test_a_training_step_waits_for_no_value_of_the_device(monkeypatch):
+    # Blocks as they run on GPUs.
+    monkeypatch.setattr(Block, 'forward', lambda self, *args: self._forward(*args))
+    monkeypatch.setattr(Block._forward, '__defaults__', (None,))
+    model = classifier().train()
+    data = model.data_preprocessor(batch([1, 0, 1], [0, 1, 0]), True)
+    with Waits() as waits:
+        sum(model.loss(**data).values()).backward()
+    # Image-level labels stay on the CPU, so that looking for present classes is no wait.
+    assert waits.seen == [('nonzero', (2, CROPS))]
+    with Waits() as waits:
+        float(data['inputs'].max())
+    assert waits.seen == [('_local_scalar_dense', ())]
 
 
 def test_a_resumed_training_goes_on_with_its_prototypes(tmp_path):
