@@ -12,7 +12,7 @@ from mmexact.datasets.label_places import (
     LabelPlaces,
     LabelSettings,
     parse_crs,
-    parse_days,
+    parse_day,
 )
 
 POINTS = (shapely.GeometryType.POINT, shapely.GeometryType.MULTIPOINT)
@@ -50,7 +50,7 @@ def read_vector(path: str, settings: LabelSettings, areas: list[Area]) -> LabelP
     days = None
     if settings.date_column is not None:
         days = [
-            parse_days(as_text(value), f'{path}, {settings.date_column}')
+            parse_day(as_text(value), f'{path}, {settings.date_column}')
             for value in values[settings.date_column]
         ]
     kinds = shapely.get_type_id(shapes)
@@ -78,7 +78,7 @@ def read_vector(path: str, settings: LabelSettings, areas: list[Area]) -> LabelP
 
 def as_text(value: object) -> str:
     """Return a value of a column as in a table: whole numbers without a point, '' for none."""
-    if value is None or value != value or (isinstance(value, np.datetime64) and np.isnat(value)):
+    if value is None or value != value:  # NaN, or NaT of dates
         return ''
     if isinstance(value, float | np.floating) and float(value).is_integer():
         value = int(value)
