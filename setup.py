@@ -36,7 +36,7 @@ setup(
     extras_require={
         # Data cubes: Zarr (3 from xarray 2024.10 on), and NetCDF, which h5netcdf reads with h5py.
         'cubes': ['xarray>=2024.10', 'zarr>=2.18', 'h5netcdf>=1.3', 'h5py>=3.11'],
-        # Tiles of MTLCC; the first release whose messages protobuf 5 and later accept.
+        # Tiles of MTLCC in TFRecords, read without TensorFlow; seen with protobuf 7.
         'mtlcc': ['tfrecord>=1.14.6'],
         # Labels from GeoPackage, GeoJSON, Shapefile; wheels with GDAL and GEOS.
         'vector': ['pyogrio>=0.9', 'shapely>=2.1'],  # make_valid that keeps polygons only

@@ -20,10 +20,11 @@ REPO = Path(__file__).resolve().parents[1]
 
 
 def pins() -> dict[str, list[Requirement]]:
-    """What requirements/runtime.txt pins, by distribution; some once per Python version."""
+    """What requirements/ pins, extras included, by distribution; some once per Python version."""
     found: dict[str, list[Requirement]] = {}
-    for line in (REPO / 'requirements/runtime.txt').read_text().splitlines():
-        if line and not line.startswith('#'):
+    texts = [(REPO / f'requirements/{name}.txt').read_text() for name in ('runtime', 'dev')]
+    for line in ''.join(texts).splitlines():
+        if line and not line.startswith(('#', '-r ')):
             requirement = Requirement(line)
             found.setdefault(requirement.name, []).append(requirement)
     return found

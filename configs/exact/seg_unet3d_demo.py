@@ -14,6 +14,7 @@ _base_ = [
 
 model = dict(
     data_preprocessor={{_base_.data_preprocessor}},
-    decode_head=dict(num_classes=9),
+    backbone=dict(base_width=4),
+    decode_head=dict(in_channels=8, num_classes=9),
 )
 work_dir = './work_dirs/demo/seg_unet3d'

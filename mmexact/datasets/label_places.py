@@ -17,8 +17,8 @@ from mmexact.datasets.labels import PRESENCE, Window, read_table
 Bounds = tuple[float, float, float, float]
 """Smallest x and y, largest x and y."""
 
-Days = tuple[date, date]
-"""First and last day for which a label holds."""
+Day = date | int
+"""When a label was seen: a day, or only the year of the harvest."""
 
 TABLES = ('.csv', '.tsv', '.txt')
 """Suffixes of tables of points; any other file is read as a vector file."""
@@ -40,8 +40,8 @@ class LabelSettings:
         crs: Coordinate reference system of the places. By default what the vector file says, and
             'EPSG:4326' (longitude and latitude) for CSV files.
         layer: Layer of a vector file that has several.
-        date_column: Column with the date (YYYY-MM-DD, or a year) of each label; only labels between
-            the first and the last date of a series then count for it, and years that overlap.
+        date_column: Column with the date of each label. Dates (YYYY-MM-DD) count for series whose
+            first and last date they lie between, years (YYYY) for series that end in them.
         min_share: A crop occurs in a window when its polygons cover strictly more than this share
             of the window, 0..1. A single point is enough.
         problems: 'report' logs how many labels and windows cannot be used, and why; with 'error'
@@ -83,7 +83,7 @@ class LabelPlaces:
     Attributes:
         crs: Of the coordinates.
         names: N values of the class column as text, '' where there is none.
-        days: When each label holds, None where it is not known; None if dates do not matter.
+        days: When each label was seen, None where unknown; None if dates do not matter.
         points: (P, 2) x and y.
         point_labels: (P,) which label a point belongs to.
         polygons: (Q,) valid polygons and multi-polygons of shapely.
@@ -95,7 +95,7 @@ class LabelPlaces:
 
     crs: CRS
     names: list[str]
-    days: list[Days | None] | None
+    days: list[Day | None] | None
     points: np.ndarray
     point_labels: np.ndarray
     polygons: np.ndarray
@@ -121,7 +121,13 @@ class Area:
     windows: Sequence[Window]
     crs: str | None
     transform: Affine
-    days: Days
+    days: tuple[date, date]
+
+    def is_timely(self, day: Day | None) -> bool:
+        """Tell whether a label of that day or year counts."""
+        if isinstance(day, int):
+            return day == self.days[1].year
+        return day is not None and self.days[0] <= day <= self.days[1]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -183,7 +189,7 @@ def parse_crs(text: str, setting: str) -> CRS:
         raise ValueError(f"{setting}={text!r}: {error}; expected e.g. 'EPSG:32633'") from None
 
 
-def parse_days(text: str, where: str) -> Days | None:
+def parse_day(text: str, where: str) -> Day | None:
     """Read a date (YYYY-MM-DD, with '/' or a time as well) or a year; '' is None.
 
     Raises:
@@ -192,14 +198,13 @@ def parse_days(text: str, where: str) -> Days | None:
     if not text:
         return None
     if re.fullmatch(r'\d{4}', text):
-        return date(int(text), 1, 1), date(int(text), 12, 31)
+        return int(text)
     try:
-        day = date.fromisoformat(text[:10].replace('/', '-'))
+        return date.fromisoformat(text[:10].replace('/', '-'))
     except ValueError:
         raise ValueError(
             f'{where}: date {text!r}; expected YYYY-MM-DD or a year, e.g. 2023-06-30'
         ) from None
-    return day, day
 
 
 def read_points(path: str, settings: LabelSettings) -> LabelPlaces:
@@ -228,7 +233,7 @@ def read_points(path: str, settings: LabelSettings) -> LabelPlaces:
     points = np.array([place for _, place in numbers], dtype=float).reshape(-1, 2)
     days = None
     if settings.date_column is not None:
-        days = [parse_days(row[settings.date_column], f'{path}, line {line}') for line, row in rows]
+        days = [parse_day(row[settings.date_column], f'{path}, line {line}') for line, row in rows]
     return LabelPlaces(
         crs=parse_crs(settings.crs or 'EPSG:4326', 'labels.crs'),
         names=[row[settings.column] for _, row in rows],

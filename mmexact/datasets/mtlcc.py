@@ -186,8 +186,8 @@ class MTLCCDataset(SITSDataset):
             with open(os.path.join(listings, f'{self.split}.tileids')) as file:
                 names = [line.strip() for line in file]
             return list(dict.fromkeys(name for name in names if name))
-        listing = os.path.join(root, CSV_OF_SPLIT.get(self.split, 'no such list'))
-        if not os.path.isfile(listing):
+        listing = os.path.join(root, CSV_OF_SPLIT.get(self.split, ''))
+        if not os.path.isfile(listing):  # a folder, where the split has no such list
             raise FileNotFoundError(
                 f'split={self.split!r}: no folder tileids in {root} or in {size} beside it, and no '
                 f'list of that split ({CSV_OF_SPLIT}). {SOURCE}; copy tileids from the download'

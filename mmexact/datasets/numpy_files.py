@@ -101,11 +101,10 @@ class _NpyFile:
 
     def read_into(self, buffers: Sequence[memoryview], offsets: Sequence[int]) -> None:
         """Fill each buffer with the bytes at an offset into the values."""
-        read = 0
+        preadv, descriptor, start = os.preadv, self.descriptor, self._start
         for buffer, offset in zip(buffers, offsets, strict=True):
-            read += os.preadv(self.descriptor, (buffer,), self._start + offset)
-        if read != sum(buffer.nbytes for buffer in buffers):
-            raise ValueError(f'{self.path}: the file changed while it was read')
+            if preadv(descriptor, (buffer,), start + offset) != len(buffer):
+                raise ValueError(f'{self.path}: the file changed while it was read')
 
 
 def npy_shape(path: str) -> tuple[int, ...]:
@@ -164,7 +163,7 @@ def read_planes(
         strips = np.empty((STRIPS, h, width), file.dtype)
         buffers = [_bytes(strip) for strip in strips]
         offsets = ((chosen * height + row) * row_bytes).tolist()
-        file.fetch_if_cold(offsets[0])
+        file.fetch_if_cold(offsets[-1])  # opening a file reads its beginning ahead
         for begin in range(0, len(offsets), STRIPS):
             group = offsets[begin : begin + STRIPS]
             file.read_into(buffers[: len(group)], group)

@@ -12,7 +12,7 @@ from mmexact.datasets.label_places import (
     LabelPlaces,
     LabelSettings,
     parse_crs,
-    parse_days,
+    parse_day,
 )
 
 POINTS = (shapely.GeometryType.POINT, shapely.GeometryType.MULTIPOINT)
@@ -50,7 +50,7 @@ def read_vector(path: str, settings: LabelSettings, areas: list[Area]) -> LabelP
     days = None
     if settings.date_column is not None:
         days = [
-            parse_days(as_text(value), f'{path}, {settings.date_column}')
+            parse_day(as_text(value), f'{path}, {settings.date_column}')
             for value in values[settings.date_column]
         ]
     kinds = shapely.get_type_id(shapes)
@@ -78,7 +78,7 @@ def read_vector(path: str, settings: LabelSettings, areas: list[Area]) -> LabelP
 
 def as_text(value: object) -> str:
     """Return a value of a column as in a table: whole numbers without a point, '' for none."""
-    if value is None or value != value or (isinstance(value, np.datetime64) and np.isnat(value)):
+    if value is None or value != value:  # NaN, or NaT of dates
         return ''
     if isinstance(value, float | np.floating) and float(value).is_integer():
         value = int(value)
@@ -139,12 +139,23 @@ def polygons_in_windows(
     shapes = shapely.transform(shapes, lambda xy: area.to_pixels(xy, places.crs))
     invalid = ~shapely.is_valid(shapes)  # slivers that rounding has collapsed
     shapes[invalid] = _repair(shapes[invalid])
+    owners = places.polygon_labels[hit]
     rows, columns, heights, widths = np.array(area.windows).T
+    # Rows of windows first, so that a large polygon is not cut from scratch for each window.
+    tops, last_column = np.unique(rows), columns[-1] + widths[-1]
+    strips = shapely.box(0, tops, last_column, tops + heights[0])
+    which, _, shapes = _cut(shapes, strips)
     windows = shapely.box(columns, rows, columns + widths, rows + heights)
-    which, window = shapely.STRtree(windows).query(shapes, predicate='intersects')
-    parts = shapely.intersection(shapes[which], windows[window])
+    again, window, parts = _cut(shapes, windows)
+    return window, owners[which[again]], parts
+
+
+def _cut(shapes: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Intersect polygons and boxes: indices of both, and what they share, if it has an area."""
+    shape, box = shapely.STRtree(boxes).query(shapes, predicate='intersects')
+    parts = shapely.intersection(shapes[shape], boxes[box])
     large = shapely.area(parts) > 0
-    return window[large], places.polygon_labels[hit][which[large]], parts[large]
+    return shape[large], box[large], parts[large]
 
 
 def covered(groups: np.ndarray, parts: np.ndarray, area: float) -> np.ndarray:

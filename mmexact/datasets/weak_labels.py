@@ -145,11 +145,7 @@ def _timely(places: LabelPlaces, area: Area) -> np.ndarray:
     """Tell which labels hold at the time of a series, bool (N,)."""
     if places.days is None:
         return np.ones(len(places.names), dtype=bool)
-    first, last = area.days
-    return np.array(
-        [days is not None and days[0] <= last and days[1] >= first for days in places.days],
-        dtype=bool,
-    )
+    return np.array([area.is_timely(day) for day in places.days], dtype=bool)
 
 
 def _occurrences(
@@ -198,7 +194,7 @@ def _problems(places: LabelPlaces, label_classes: np.ndarray, inside: np.ndarray
     placed[places.point_labels] = placed[places.polygon_labels] = True
     undated = np.zeros(len(inside), dtype=bool)
     if places.days is not None:
-        undated = inside & np.array([days is None for days in places.days])
+        undated = inside & np.array([day is None for day in places.days])
     unknown = Counter(
         places.names[index] for index in (inside & (label_classes == UNKNOWN)).nonzero()[0]
     )

@@ -1,8 +1,10 @@
 import gzip
+import importlib.util
 import pickle
 import shutil
 import sys
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -375,6 +377,23 @@ def test_synthetic_tiles_are_read_in_both_formats(synthetic, folder):
     assert np.flatnonzero(labels[0]).tolist() == present
     # Plants are bright in the near infrared (B8) and dark in the red (B4), as in reflectances.
     assert sample['inputs'][3].float().mean() > sample['inputs'][0].float().mean()
+
+
+def test_the_tool_writes_a_tree_or_says_in_one_line_why_not(tmp_path, monkeypatch, capsys):
+    path = Path(__file__).parents[2] / 'tools/dataset_converters/make_synthetic_mtlcc.py'
+    spec = importlib.util.spec_from_file_location('make_synthetic_mtlcc', path)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    options = ['--patches', '1', '--min-dates', '2', '--max-dates', '2']
+    monkeypatch.setattr(sys, 'argv', [str(path), '--out', str(tmp_path / 'tree'), *options])
+    tool.main()
+    assert len(list((tmp_path / 'tree/240pkl/data16').iterdir())) == 25
+    assert capsys.readouterr().out.endswith(f'wrote 25 tiles to {tmp_path / "tree"}\n')
+    with pytest.raises(SystemExit, match='2'):
+        tool.main()
+    message = capsys.readouterr().err
+    assert 'exists and is left alone' in message
+    assert message.count('\n') == 1
 
 
 def test_synthetic_tree_is_seeded_and_leaves_other_folders_alone(synthetic, tmp_path):

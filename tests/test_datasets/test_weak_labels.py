@@ -217,6 +217,13 @@ def test_only_labels_at_the_time_of_the_series_count(root, messages):
     ]  # fmt: skip
 
 
+def test_a_year_is_that_of_the_harvest(root):
+    write_raster(root / 'series' / 'S2_20161015.tif', np.zeros((2, *SIZE), np.int16))
+    write_points(root, (5, 5, 'Crop', 2016), (45, 5, 'Grass', 2017), header='x,y,label,year')
+    found = scores(build(root, labels=dict(UTM, date_column='year')))
+    assert found == {'area_1': [0, 1]}
+
+
 FORMATS = ('fields.gpkg', 'fields.geojson', 'fields.shp')
 
 

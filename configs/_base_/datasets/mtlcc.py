@@ -2,7 +2,7 @@
 
 Set the environment variable MTLCC_ROOT to the folder of the tiles, 240 of the download or the
 pickles 240pkl; docs/germany.md says more. Trains on train_fold0 of 2016 and tests on eval, as TSViT
-does; validates on test_fold0, the rest of the training region.
+does; validates on test_fold0.
 """
 
 train_split, val_split, test_split = 'train_fold0', 'test_fold0', 'eval'

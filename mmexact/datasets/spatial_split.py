@@ -1,0 +1,180 @@
+"""Splits of windows by blocks of ground, so that neighbours do not leak between training and test.
+
+Neighbouring windows share fields, weather and viewing geometry: a model that saw one of them does
+better on the other than it will do on new ground.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+DROPPED = -1
+"""Split of windows that belong to none, because they are too near to another split."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where windows lie.
+
+    Attributes:
+        frames: (N,) index of the coordinates that a window is measured in; windows of different
+            frames are never neighbours.
+        boxes: (N, 4) float: left, top, right, bottom; to the right and downwards positive.
+        pixel: Side of a pixel in these coordinates.
+        names: Names of the frames.
+        located: Whether the coordinates are those of the ground; if not, a frame is a patch.
+    """
+
+    frames: np.ndarray
+    boxes: np.ndarray
+    pixel: float
+    names: tuple[str, ...]
+    located: bool
+
+
+def find_places(infos: Sequence[Mapping[str, Any]]) -> Places:
+    """Find out where windows lie: on the ground if they are located, else in their patch.
+
+    Args:
+        infos: Entries of the data list of a :class:`~mmexact.datasets.sits_dataset.SITSDataset`.
+
+    Raises:
+        ValueError: Rasters are rotated.
+    """
+    located = all((info.get('georeference') or {}).get('crs') for info in infos)
+    names: dict[str, int] = {}
+    boxes, frames, pixel = [], [], 1.0
+    for info in infos:
+        height, width = info['size']
+        if located:
+            a, b, left, d, e, top = info['georeference']['transform']
+            if b or d:
+                raise ValueError(f'{info["img_path"]}: a rotated raster; expected north up')
+            frame, pixel = info['georeference']['crs'], abs(a)
+            boxes.append((left, -top, left + abs(a) * width, -top + abs(e) * height))
+        else:
+            row, column = info['window'][:2] if info['window'] else (0, 0)
+            whole = info['window'] is None
+            frame = info['sample_id'] if whole else info['sample_id'].rpartition('_')[0]
+            boxes.append((column, row, column + width, row + height))
+        frames.append(names.setdefault(frame, len(names)))
+    return Places(np.array(frames), np.array(boxes, float), pixel, tuple(names), located)
+
+
+def make_blocks(places: Places, block_size: int) -> np.ndarray:
+    """Number the square blocks that the centres of the windows lie in, frame by frame.
+
+    A frame is cut from its top left window on.
+
+    Args:
+        places: Where the windows lie.
+        block_size: Side of a block in pixels.
+
+    Returns:
+        (N,) index of the block, 0..B - 1.
+    """
+    centres = (places.boxes[:, :2] + places.boxes[:, 2:]) / 2
+    corners = np.full((len(places.names), 2), np.inf)
+    np.minimum.at(corners, places.frames, places.boxes[:, :2])
+    cells = (centres - corners[places.frames]) // (block_size * places.pixel)
+    keys = np.column_stack([places.frames, cells[:, ::-1]])
+    return np.unique(keys, axis=0, return_inverse=True)[1].ravel()
+
+
+def assign_blocks(
+    blocks: np.ndarray, labels: np.ndarray, shares: Sequence[float], seed: int = 0
+) -> np.ndarray:
+    """Deal blocks to splits so that each gets its share of the windows and of every class.
+
+    First greedily: blocks one after the other, those with most of the rarest classes first (equal
+    ones in random order), each to the split that lacks most of what the block holds. Then single
+    blocks move to another split as long as that brings the splits nearer to their shares: the sum
+    of the squared differences, over the windows and all classes alike, each divided by the share.
+    That balances well with many blocks per split, and cannot where a class grows in one block only.
+
+    Args:
+        blocks: (N,) block of each window.
+        labels: (N, K) 1 where a class occurs in a window; K may be 0.
+        shares: Wanted share of each split, 0..1, in sum 1.
+        seed: Of the random order.
+
+    Returns:
+        (N,) split of each window.
+
+    Raises:
+        ValueError: There are fewer blocks than splits.
+    """
+    number = int(blocks.max()) + 1
+    if number < len(shares):
+        raise ValueError(
+            f'{number} blocks for {len(shares)} splits: make the blocks smaller, or ask for fewer '
+            f'splits'
+        )
+    counted = np.column_stack([np.ones(len(labels)), labels])
+    held = np.zeros((number, counted.shape[1]))
+    np.add.at(held, blocks, counted)
+    held /= np.maximum(held.sum(0), 1)
+    order = np.random.default_rng(seed).permutation(number)
+    order = order[np.argsort(-held[order].sum(1), kind='stable')]
+    wanted = np.array(shares)
+    lacking = np.repeat(wanted[:, None], held.shape[1], axis=1)
+
+    def costs(block: int) -> np.ndarray:
+        """By how much the squared deviations grow where the block goes, relative to the share."""
+        return (held[block] @ held[block] - 2 * lacking @ held[block]) / wanted
+
+    splits = np.empty(number, int)
+    for block in order:
+        splits[block] = costs(block).argmin()
+        lacking[splits[block]] -= held[block]
+    moved = True
+    while moved:
+        moved = False
+        for block in order:
+            here = splits[block]
+            lacking[here] += held[block]
+            there = int(costs(block).argmin())
+            if costs(block)[there] < costs(block)[here] - 1e-12 and (splits == here).sum() > 1:
+                splits[block], moved = there, True
+            lacking[splits[block]] -= held[block]
+    return splits[blocks]
+
+
+def drop_near(places: Places, splits: np.ndarray, buffer: float, keep: Sequence[int]) -> np.ndarray:
+    """Take windows out of their split that lie nearer than a buffer to windows of others.
+
+    Args:
+        places: Where the windows lie.
+        splits: (N,) split of each window.
+        buffer: Smallest distance between windows of different splits in pixels; 0 drops
+            those that overlap.
+        keep: Splits by priority: of two windows that are too near, the one loses its place whose
+            split comes later here.
+
+    Returns:
+        (N,) splits, :data:`DROPPED` where a window was taken out.
+    """
+    result = splits.copy()
+    rank = np.full(max(keep) + 1, len(keep))
+    rank[list(keep)] = np.arange(len(keep))
+    for frame in range(len(places.names)):
+        (members,) = np.nonzero(places.frames == frame)
+        boxes, ranks = places.boxes[members], rank[splits[members]]
+        for begin in range(0, len(members), 256):
+            chosen = slice(begin, begin + 256)
+            gaps = np.maximum(
+                boxes[chosen, None, :2] - boxes[None, :, 2:],
+                boxes[None, :, :2] - boxes[chosen, None, 2:],
+            ).max(-1)
+            near = gaps < buffer * places.pixel
+            loses = (near & (ranks[None] < ranks[chosen, None])).any(1)
+            result[members[chosen][loses]] = DROPPED
+    return result
+
+
+def count_classes(splits: np.ndarray, labels: np.ndarray, number: int) -> np.ndarray:
+    """Count windows, and windows with each class, by split: (splits, 1 + K)."""
+    counted = np.column_stack([np.ones(len(labels), int), labels.astype(int)])
+    return np.stack([counted[splits == split].sum(0) for split in range(number)])

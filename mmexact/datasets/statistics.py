@@ -1,0 +1,98 @@
+"""Mean and standard deviation of bands, in one pass over any amount of data."""
+
+import numpy as np
+
+
+class BandMoments:
+    """Running mean and variance of each band, in float64.
+
+    Blocks are merged by the pairwise formulas of Chan, Golub and LeVeque ("Algorithms for computing
+    the sample variance", The American Statistician, 1983), which lose no digits to large means.
+
+    Attributes:
+        count: (C,) values so far.
+        mean: (C,) their mean.
+    """
+
+    def __init__(self, num_bands: int) -> None:
+        self.count = np.zeros(num_bands)
+        self.mean = np.zeros(num_bands)
+        self._squares = np.zeros(num_bands)
+
+    def add(self, values: np.ndarray, valid: np.ndarray) -> None:
+        """Add the valid values of a block (T, C, h, w); ``valid`` is bool of that shape.
+
+        Values that are not valid must be finite.
+        """
+        bands = np.moveaxis(values, 1, 0).reshape(values.shape[1], -1)
+        bands = bands.astype(np.float64)
+        counted = np.moveaxis(valid, 1, 0).reshape(bands.shape)
+        if not counted.all():
+            bands *= counted
+        count = counted.sum(1).astype(np.float64)
+        mean = bands.sum(1) / np.maximum(count, 1)
+        bands -= mean[:, None]
+        if not counted.all():
+            bands *= counted
+        squares = np.einsum('bn,bn->b', bands, bands)
+        total = np.maximum(self.count + count, 1)
+        shift = mean - self.mean
+        self.mean += shift * count / total
+        self._squares += squares + np.square(shift) * self.count * count / total
+        self.count += count
+
+    @property
+    def std(self) -> np.ndarray:
+        """(C,) standard deviation of the values so far (divided by their number)."""
+        return np.sqrt(self._squares / np.maximum(self.count, 1))
+
+
+class BandHistograms:
+    """Counts of every digital number of each band, for statistics between percentiles.
+
+    Clouds are the brightest and their shadows the darkest digital numbers. Where no mask tells
+    them, leaving out a few percent at both ends is the next best.
+    """
+
+    RANGE = 2**16
+
+    def __init__(self, num_bands: int) -> None:
+        self.counts = np.zeros((num_bands, self.RANGE), np.int64)
+        self._lowest = 0
+
+    def add(self, values: np.ndarray, valid: np.ndarray) -> None:
+        """Add the valid values of a block (T, C, h, w) of integers of up to 16 bits.
+
+        Raises:
+            ValueError: The values are of another type.
+        """
+        if values.dtype.kind not in 'iu' or values.dtype.itemsize > 2:
+            raise ValueError(
+                f'values of type {values.dtype}: percentiles need integers of up to 16 bits'
+            )
+        self._lowest = int(np.iinfo(values.dtype).min)
+        for band, counts in enumerate(self.counts):
+            chosen = values[:, band][valid[:, band]].astype(np.int64) - self._lowest
+            counts += np.bincount(chosen, minlength=self.RANGE)
+
+    def moments_between(self, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
+        """Work out mean and standard deviation of the values between two percentiles.
+
+        Args:
+            low: Percentile 0..100; the smallest value with at least that share up to it counts.
+            high: Percentile above ``low``.
+
+        Returns:
+            Mean (C,) and standard deviation (C,).
+        """
+        numbers = np.arange(self.RANGE) + self._lowest
+        shares = self.counts.cumsum(1) / np.maximum(self.counts.sum(1, keepdims=True), 1)
+        first = (shares >= low / 100).argmax(1)[:, None]
+        # Sums of many shares end a little off 1.
+        last = (shares >= high / 100 - 1e-12).argmax(1)[:, None]
+        place = np.arange(self.RANGE)
+        kept = np.where((place >= first) & (place <= last), self.counts, 0)
+        total = np.maximum(kept.sum(1), 1)
+        mean = kept @ numbers / total
+        variance = (kept * np.square(numbers - mean[:, None])).sum(1) / total
+        return mean, np.sqrt(variance)

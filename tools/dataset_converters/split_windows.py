@@ -1,0 +1,161 @@
+"""Split the windows of a config's data by blocks of ground, so that neighbours do not leak.
+
+Windows are dealt block by block, so that each split gets its share of all classes as far as whole
+blocks allow (the blocks with the rarest classes first, each to the split that lacks them most).
+Located rasters are cut into blocks on the ground, whatever raster a window is in; patches without
+a place, such as those of PASTIS, are taken to lie apart from one another.
+
+Writes text files of sample ids for ann_file. Without --folds: one per split, such as train.txt.
+With --folds N: fold_<n>.txt with the windows of fold n, to test on, and fold_<n>_train.txt with
+all others.
+"""
+
+import importlib.util
+import sys
+from argparse import Namespace, RawDescriptionHelpFormatter
+from pathlib import Path
+
+if importlib.util.find_spec('mmexact') is None:  # a checkout that is not installed
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+
+from mmexact.command_line import OneLineErrorParser, config_parser, load_config
+from mmexact.config_data import LOADERS, open_data
+from mmexact.datasets.spatial_split import (
+    DROPPED,
+    assign_blocks,
+    count_classes,
+    drop_near,
+    find_places,
+    make_blocks,
+)
+from mmexact.split_map import draw_splits
+
+
+def main() -> None:
+    """Split as the command line says."""
+    parser = config_parser(__doc__, checkpoint=False)
+    parser.formatter_class = RawDescriptionHelpFormatter
+    parser.add_argument(
+        '--out', type=Path, required=True, metavar='DIR', help='folder of the files'
+    )
+    parser.add_argument(
+        '--loader', choices=LOADERS, default='train',
+        help='whose data; an ann_file of its own is set aside (default: train)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--block-size', type=int, default=240, metavar='PIXELS',
+        help='side of a block; larger than a patch keeps patches whole (default: 240)',
+    )  # fmt: skip
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument(
+        '--shares', nargs='+', default=['train=0.6', 'val=0.2', 'test=0.2'], metavar='NAME=SHARE',
+        help='splits and their shares, in sum 1 (default: train=0.6 val=0.2 test=0.2)',
+    )  # fmt: skip
+    kind.add_argument('--folds', type=int, metavar='N', help='N folds of equal size instead')
+    parser.add_argument(
+        '--buffer', type=int, default=0, metavar='PIXELS',
+        help='leave windows out that lie nearer than this to another split: those of the split '
+        'named first, and of the training windows of a fold (default: 0)',
+    )  # fmt: skip
+    parser.add_argument('--seed', type=int, default=0, help='of the random order (default: 0)')
+    parser.add_argument(
+        '--map', type=Path, metavar='PNG', help='draw which window is in which split'
+    )
+    parser.add_argument('--overwrite', action='store_true', help='replace files of the same name')
+    args = parser.parse_args()
+    names, shares = read_shares(args, parser)
+    if args.block_size < 1 or args.buffer < 0 or args.seed < 0:
+        parser.error('--block-size has to be positive, --buffer and --seed 0 or more')
+    try:
+        dataset = open_data(load_config(args), args.loader, ann_file='')
+        infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+        classes = list(dataset.metainfo['classes'])[dataset.background :]
+        if any('gt_score' not in info for info in infos):
+            classes = []
+        labels = np.array([info['gt_score'] if classes else [] for info in infos])
+        labels = labels.reshape(len(infos), len(classes))
+        places = find_places(infos)
+        splits = assign_blocks(make_blocks(places, args.block_size), labels, shares, args.seed)
+        lists, kept = {}, splits
+        for number, name in enumerate(names):
+            if args.folds:
+                others = (splits != number).astype(int)
+                rest = drop_near(places, others, args.buffer, keep=(0, 1))
+                lists[f'{name}.txt'] = splits == number
+                lists[f'{name}_train.txt'] = rest == 1
+            else:
+                priority = range(len(names) - 1, -1, -1)
+                kept = drop_near(places, splits, args.buffer, keep=priority)
+                lists[f'{name}.txt'] = kept == number
+        if empty := [name for name, chosen in lists.items() if not chosen.any()]:
+            raise ValueError(
+                f'{empty[0]} would be empty: use smaller blocks, a smaller buffer or fewer splits'
+            )
+        write_lists(args.out, lists, [info['sample_id'] for info in infos], args.overwrite)
+        if args.map:
+            args.map.parent.mkdir(parents=True, exist_ok=True)
+            draw_splits(places, kept, names).savefig(args.map, dpi=160)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    print_table(names, count_classes(kept, labels, len(names)), classes)
+    if (kept == DROPPED).any():
+        print(
+            f'{(kept == DROPPED).sum()} windows are in no split: nearer than {args.buffer} pixels'
+        )
+    if not places.located:
+        print(f'{len(places.names)} patches without a place on the ground, taken to lie apart')
+    print(f'{args.out}: {", ".join(lists)}')
+
+
+def read_shares(args: Namespace, parser: OneLineErrorParser) -> tuple[list[str], list[float]]:
+    """Read names and shares of the splits from the arguments."""
+    if args.folds is not None:
+        if args.folds < 2:
+            parser.error(f'argument --folds: {args.folds}; expected 2 or more')
+        return [f'fold_{n + 1}' for n in range(args.folds)], [1 / args.folds] * args.folds
+    try:
+        shares = {name: float(share) for name, share in (item.split('=') for item in args.shares)}
+    except ValueError:
+        parser.error(f'argument --shares: {" ".join(args.shares)}; expected NAME=SHARE, ...')
+    if len(shares) != len(args.shares) or min(shares.values()) <= 0:
+        parser.error('argument --shares: expected different names and positive shares')
+    if abs(sum(shares.values()) - 1) > 1e-6:
+        parser.error(f'argument --shares: the sum is {sum(shares.values()):g}; expected 1')
+    return list(shares), list(shares.values())
+
+
+def write_lists(
+    out: Path, lists: dict[str, np.ndarray], sample_ids: list[str], overwrite: bool
+) -> None:
+    """Write the sample ids of each list, one per line.
+
+    Raises:
+        FileExistsError: One of the files is there already.
+    """
+    present = [name for name in lists if (out / name).exists()]
+    if present and not overwrite:
+        raise FileExistsError(f'{out / present[0]} is there already: choose another --out, or '
+                              f'replace it with --overwrite')  # fmt: skip
+    out.mkdir(parents=True, exist_ok=True)
+    for name, chosen in lists.items():
+        unfinished = out / f'{name}.part'
+        unfinished.write_text(''.join(f'{sample_ids[index]}\n' for index in np.flatnonzero(chosen)))
+        unfinished.replace(out / name)
+
+
+def print_table(names: list[str], counts: np.ndarray, classes: list[str]) -> None:
+    """Print how many windows of each class are in each split, and their share."""
+    titles = ['windows', *classes]
+    width = max(map(len, titles)) + 2
+    print(f'\n{"":{width}}' + ''.join(f'{name:>16}' for name in names))
+    for title, row in zip(titles, counts.T, strict=True):
+        total = max(row.sum(), 1)
+        cells = [f'{count} ({100 * count / total:.0f} %)' for count in row]
+        print(f'{title:{width}}' + ''.join(f'{cell:>16}' for cell in cells))
+    print()
+
+
+if __name__ == '__main__':
+    main()
