@@ -21,6 +21,7 @@ CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 EXACT = sorted((CONFIGS / 'exact').glob('*.py'))
 STAGES = {
     'cls_pastis': ['seg_tsvit_pastis', 'seg_tsvit_pastis_full'],
+    'cls_pastis_fast': ['seg_tsvit_pastis_fast'],
     'cls_demo': ['seg_tsvit_demo', 'seg_tsvit_demo_full'],
     'cls_raster_series': ['seg_tsvit_raster_series'],
 }
