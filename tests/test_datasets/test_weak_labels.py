@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pyogrio
 import pytest
-import rasterio
+import rasterio.features
 import shapely
 from mmengine.config import Config
 from mmengine.runner import Runner
 from rasterio.warp import transform
 
 from mmexact.datasets import RasterSeriesDataset
-from tests.data import SIZE, position_code, write_raster
+from tests.data import CORNER, SIZE, position_code, write_raster
 
 CLASSES = ('Other', 'Crop', 'Grass')
 NAMES = ('S2_20170301.tif', 'S2_20170601.tif', 'S2_20170901.tif')
@@ -260,6 +260,24 @@ def test_a_crop_occurs_where_its_polygons_cover_more_than_a_share(root, name, cr
     }  # fmt: skip
     assert scores(build(root, labels=dict(file=name, min_share=0.99))) == {'area_5': [1, 0]}
     assert {path.name: path.read_bytes() for path in root.glob('fields*')} == before
+
+
+def test_polygons_of_a_label_raster_give_its_labels(root):
+    mask = np.random.default_rng(0).choice([0, 1, 2], SIZE, p=[0.8, 0.15, 0.05]).astype(np.uint8)
+    write_raster(root / 'landcover.tif', mask[None])
+    found = [
+        (shapely.geometry.shape(shape), int(value))
+        for shape, value in rasterio.features.shapes(mask, transform=CORNER)
+    ]
+    shapes, values = zip(*found, strict=True)
+    write_vector(root / 'fields.gpkg', shapes, label=values)
+    codes = {0: 'Other', 1: 'Crop', 2: 'Grass'}
+    series = dict(area=dict(rasters='series/*.tif', mask='landcover.tif'))
+    expected = scores(build(root, series=series, codes=codes))
+    assert len({tuple(labels) for labels in expected.values()}) > 1
+    for share, same in ((0.01, True), (0.15, False)):
+        labels = dict(file='fields.gpkg', codes=codes, min_share=share)
+        assert (scores(build(root, labels=labels)) == expected) is same
 
 
 def test_exactly_the_share_is_not_more(root):
