@@ -213,7 +213,7 @@ def warm_speed(dataset: Dataset, workers: int, seconds: float, batch_size: int =
     loader = DataLoader(
         dataset,
         batch_size,
-        sampler=RandomSampler(dataset, replacement=True, num_samples=10**9),
+        sampler=RandomSampler(range(len(dataset)), replacement=True, num_samples=10**9),  # type: ignore[arg-type]
         num_workers=workers,
         **kwargs,
     )

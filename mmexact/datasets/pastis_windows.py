@@ -151,7 +151,8 @@ def copy_windows(
         )
     if (source / LAYOUT).exists():
         raise ValueError(f'{source}: is a window-contiguous copy already; start from the download')
-    layout = WindowLayout(window_size, npy_shape(str(patches[0]))[-2:])
+    height, width = npy_shape(str(patches[0]))[-2:]
+    layout = WindowLayout(window_size, (height, width))
     window_grid(layout.patch_size, window_size, patches[0].name)
     _prepare(target, layout)
     missing = [path for path in patches if not (target / 'DATA_S2' / path.name).exists()]
