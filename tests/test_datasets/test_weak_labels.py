@@ -563,7 +563,7 @@ def run_tool(name, *args):
 
 @pytest.mark.parametrize('labels', ['points', 'polygons'])
 def test_from_labels_to_a_map_with_the_shipped_configs(labels, tmp_path, monkeypatch):
-    """Two windows of 24 pixels are labelled, a third is not; all are mapped in the end."""
+    """Two windows of 24 pixels are labelled, a third is not; points go on to a map of all."""
     for month, values in zip((3, 6, 9), position_code(3, 2, 24, 72), strict=True):
         write_raster(tmp_path / 'rasters' / 'series' / f'S2_2017{month:02d}15.tif', values)
     root = tmp_path / 'rasters'
@@ -579,7 +579,7 @@ def test_from_labels_to_a_map_with_the_shipped_configs(labels, tmp_path, monkeyp
     monkeypatch.setenv('LOCAL_RANK', '0')
     monkeypatch.setattr('sys.argv', [])
     backbone = dict(embed_dims=8, temporal_depth=1, spatial_depth=1, num_heads=1, head_dims=4)
-    for name in STAGES:
+    for name in STAGES[: 2 if labels == 'points' else 1]:
         cfg = Config.fromfile(CONFIGS / f'{name}.py')
         cls = name.startswith('cls')
         heads = dict(
@@ -618,6 +618,8 @@ def test_from_labels_to_a_map_with_the_shipped_configs(labels, tmp_path, monkeyp
                 values = raster.read(1)
             assert set(np.unique(values[:, :24])) <= {0, 2}
             assert set(np.unique(values[:, 24:])) <= {0, 1 if labels == 'points' else 3}
+    if labels == 'polygons':
+        return  # from here on nothing depends on where labels come from
     run_tool('predict.py', f'{name}.py', f'{cfg.work_dir}/iter_1.pth')
     with rasterio.open(Path(cfg.work_dir) / 'maps' / 'area.tif') as raster:
         assert raster.shape == (24, 72)
