@@ -33,13 +33,13 @@ def open_data(cfg: Config, loader: str = 'train', **settings: Any) -> SITSDatase
     section = cfg.get(f'{loader}_dataloader')
     if section is None:
         raise ValueError(f'{cfg.filename}: it has no {loader}_dataloader')
-    dataset = DATASETS.build({**section.dataset, 'pipeline': [], **settings})
-    if not isinstance(dataset, SITSDataset):
+    kind = DATASETS.get(section.dataset.type)
+    if not (isinstance(kind, type) and issubclass(kind, SITSDataset)):
         raise ValueError(
-            f'{cfg.filename}: the data set of {loader}_dataloader is a {type(dataset).__name__}; '
+            f'{cfg.filename}: the data set of {loader}_dataloader is a {section.dataset.type}; '
             f'expected one of satellite image time series, not wrapped in another'
         )
-    return dataset
+    return DATASETS.build({**section.dataset, 'pipeline': [], **settings})
 
 
 def read_observed(info: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:

@@ -23,7 +23,6 @@ from mmexact.datasets.sits_dataset import SITSDataset
 from mmexact.datasets.synthetic import write_pastis_tree
 from mmexact.engine import keep_freed_memory
 
-FOLDS = (1, 2, 3, 4, 5)
 PIPELINE = [
     dict(type='LoadSITS', num_dates=60),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
@@ -85,7 +84,7 @@ def write_trees(root: Path, patches: int, track: Callable[[Iterable], Iterable])
     """
     write_pastis_tree(root / 'raw', patches, 18, (33, 61), track=track)
     copy_windows(root / 'raw', root / 'windows', track=track)
-    dataset = PASTISDataset(str(root / 'raw'), FOLDS)
+    dataset = PASTISDataset(str(root / 'raw'), _folds(root))
     folder = root / 'pastis24' / 'pickle24x24'
     listing = root / 'pastis24' / 'fold-paths' / 'fold_1_paths.csv'
     if not listing.exists():
@@ -95,7 +94,7 @@ def write_trees(root: Path, patches: int, track: Callable[[Iterable], Iterable])
             _write_pickle(folder, dataset.get_data_info(index))
         names = sorted(path.name for path in folder.iterdir())
         listing.write_text(''.join(f'pickle24x24/{name}\n' for name in names))
-    whole = PASTISDataset(str(root / 'raw'), FOLDS, window_size=None)
+    whole = PASTISDataset(str(root / 'raw'), _folds(root), window_size=None)
     missing = [
         index
         for index in range(len(whole))
@@ -103,6 +102,11 @@ def write_trees(root: Path, patches: int, track: Callable[[Iterable], Iterable])
     ]
     for index in track(missing) if missing else ():
         _write_rasters(root / 'geotiff', whole.get_data_info(index))
+
+
+def _folds(root: Path) -> tuple[int, ...]:
+    """All folds: patches go to 1..5 in turn."""
+    return tuple(range(1, 1 + min(5, len(list((root / 'raw' / 'DATA_S2').iterdir())))))
 
 
 def _write_pickle(folder: Path, info: dict) -> None:
@@ -137,9 +141,9 @@ def open_sources(root: Path) -> dict[str, tuple[Dataset, list[Path]]]:
     """Open the trees of :func:`write_trees`: data set and its files by the name of the format."""
     areas = sorted(path.name for path in (root / 'geotiff').iterdir())
     datasets: dict[str, SITSDataset] = {
-        'PASTIS, raw': PASTISDataset(str(root / 'raw'), FOLDS, pipeline=PIPELINE),
+        'PASTIS, raw': PASTISDataset(str(root / 'raw'), _folds(root), pipeline=PIPELINE),
         'PASTIS, window-contiguous copy': PASTISDataset(
-            str(root / 'windows'), FOLDS, pipeline=PIPELINE
+            str(root / 'windows'), _folds(root), pipeline=PIPELINE
         ),
         'PASTIS24, pickles': PASTIS24Dataset(str(root / 'pastis24'), (1,), pipeline=PIPELINE),
         'GeoTIFF, one per date': RasterSeriesDataset(
@@ -213,7 +217,7 @@ def warm_speed(dataset: Dataset, workers: int, seconds: float, batch_size: int =
     loader = DataLoader(
         dataset,
         batch_size,
-        sampler=RandomSampler(dataset, replacement=True, num_samples=10**9),
+        sampler=RandomSampler(range(len(dataset)), replacement=True, num_samples=10**9),  # type: ignore[arg-type]
         num_workers=workers,
         **kwargs,
     )
@@ -229,7 +233,12 @@ def warm_speed(dataset: Dataset, workers: int, seconds: float, batch_size: int =
 
 
 def measure(
-    dataset: Dataset, files: Sequence[Path], patches: int, workers: Sequence[int], seconds: float
+    dataset: Dataset,
+    files: Sequence[Path],
+    patches: int,
+    workers: Sequence[int],
+    seconds: float,
+    batch_size: int = 48,
 ) -> list[float]:
     """Measure a source in this process, best one of its own.
 
@@ -245,4 +254,4 @@ def measure(
     row = [*cold_speed(dataset, files, patches)]
     for index in range(len(dataset)):  # type: ignore[arg-type]
         dataset[index]
-    return row + [warm_speed(dataset, count, seconds) for count in (0, *workers)]
+    return row + [warm_speed(dataset, count, seconds, batch_size) for count in (0, *workers)]

@@ -75,10 +75,11 @@ class _Parcel:
         _BatchPickler(pickled, protocol=5, buffer_callback=stays_inside).dump(batch)
         chunks = [pickled.getbuffer(), *arrays]
         self.sizes = [chunk.nbytes for chunk in chunks]
-        self.file = next((file for file in _files if file.is_free()), None)
-        if self.file is None:
-            self.file = _MemoryFile()
-            _files.append(self.file)
+        free = [file for file in _files if file.is_free()]
+        if not free:
+            free = [_MemoryFile()]
+            _files.extend(free)
+        self.file = free[0]
         self.file.write(chunks)
 
     def __reduce__(self) -> tuple[Callable, tuple]:
@@ -91,7 +92,7 @@ def _unpack(duplicate: Any, sizes: Sequence[int]) -> Any:
     try:
         chunks, offset = [], 1
         for size in sizes:
-            chunk = np.empty(size, np.uint8)
+            chunk = np.empty(size, np.uint8).data
             os.preadv(descriptor, (chunk,), offset)
             chunks.append(chunk)
             offset += size

@@ -172,7 +172,7 @@ def read_planes(
 
 
 def _bytes(array: np.ndarray) -> memoryview:
-    return memoryview(array).cast('B')
+    return array.data.cast('B')
 
 
 def _encode(text: str, _encoding: str = 'latin1') -> bytes:

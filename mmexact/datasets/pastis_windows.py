@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
 
@@ -151,18 +151,19 @@ def copy_windows(
         )
     if (source / LAYOUT).exists():
         raise ValueError(f'{source}: is a window-contiguous copy already; start from the download')
-    layout = WindowLayout(window_size, npy_shape(str(patches[0]))[-2:])
+    height, width = npy_shape(str(patches[0]))[-2:]
+    layout = WindowLayout(window_size, (height, width))
     window_grid(layout.patch_size, window_size, patches[0].name)
     _prepare(target, layout)
     missing = [path for path in patches if not (target / 'DATA_S2' / path.name).exists()]
     _check_room(target, missing)
     for path in track(missing) if missing else ():
         _copy_patch(path, target, layout)
-    for path in [*(source / 'ANNOTATIONS').glob('TARGET_*.npy'), *source.glob('NORM_S2_*.json')]:
+    others = [*(source / 'ANNOTATIONS').glob('TARGET_*.npy'), *source.glob('NORM_S2_*.json')]
+    for path in [*others, source / FINISHED]:
         place = target / path.relative_to(source)
         if not place.exists():
             _copy(path, place)
-    _copy(source / FINISHED, target / FINISHED)
     return len(missing)
 
 
@@ -177,8 +178,10 @@ def _prepare(target: Path, layout: WindowLayout) -> None:
             )
     for folder in ('DATA_S2', 'ANNOTATIONS'):
         (target / folder).mkdir(parents=True, exist_ok=True)
-    content = dict(window_size=layout.window_size, patch_size=layout.patch_size)
-    (target / LAYOUT).write_text(json.dumps(content) + '\n')
+    if not (target / LAYOUT).exists():
+        unfinished = target / f'{LAYOUT}.part'
+        unfinished.write_text(json.dumps(asdict(layout)) + '\n')
+        unfinished.replace(target / LAYOUT)
 
 
 def _check_room(target: Path, missing: list[Path]) -> None:

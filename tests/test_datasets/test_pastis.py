@@ -2,12 +2,19 @@ import json
 import os
 import pickle
 import re
+import shutil
 from collections import OrderedDict
 
 import numpy as np
 import pytest
 
-from mmexact.datasets import PASTIS24Dataset, PASTISDataset
+from mmexact.datasets import (
+    LoadSITS,
+    LoadSITSAnnotations,
+    PackSITSInputs,
+    PASTIS24Dataset,
+    PASTISDataset,
+)
 from mmexact.datasets.numpy_files import load_plain_pickle
 from mmexact.datasets.pastis import METAINFO
 from tests.data import DAYS, SIZE, position_code, write_pastis, write_pastis24
@@ -275,3 +282,13 @@ def test_missing_and_wrong_listings_are_named(root24, tmp_path):
         build24(root24)
     with pytest.raises(FileNotFoundError, match=r'no fold-paths in it\. PASTIS24 .*make demo'):
         build24(tmp_path)
+
+
+def test_without_masks_nothing_of_them_is_read(root):
+    shutil.rmtree(root / 'ANNOTATIONS')
+    load, annotate = LoadSITS(), LoadSITSAnnotations()
+    dataset = build(root, with_masks=False, pipeline=[load, PackSITSInputs()])
+    assert len(dataset) == 12
+    assert 'gt_score' not in dataset[0]['data_samples']
+    with pytest.raises(ValueError, match='7_0: there is no mask to load'):
+        build(root, with_masks=False, pipeline=[load, annotate])[0]

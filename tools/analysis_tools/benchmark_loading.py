@@ -3,7 +3,7 @@
 The same synthetic series (128 x 128 patches, 33 to 61 dates, 10 bands) are read from PASTIS as
 downloaded, from its window-contiguous copy, from PASTIS24's pickles and from GeoTIFFs, with the
 pipeline of stage 1, beside a plain loader of the pickles. "cold" loads windows whose files are not
-in memory, in one process; "in-process" and "workers" load random batches of 48 from memory.
+in memory, in one process; "in-process" and "workers" load random batches from memory.
 """
 
 import importlib.util
@@ -38,6 +38,9 @@ def main(argv: list[str] | None = None) -> None:
         help='numbers of worker processes to try (default: 1)',
     )  # fmt: skip
     parser.add_argument(
+        '--batch-size', type=int, default=48, help='windows per batch (default: 48)'
+    )
+    parser.add_argument(
         '--seconds', type=float, default=2, help='duration of each measurement (default: 2)'
     )
     parser.add_argument(
@@ -59,7 +62,13 @@ def main(argv: list[str] | None = None) -> None:
         for name, (dataset, files) in sources.items():
             with ProcessPoolExecutor(1, get_context('fork')) as process:
                 row = process.submit(
-                    measure, dataset, files, args.patches, args.workers, args.seconds
+                    measure,
+                    dataset,
+                    files,
+                    args.patches,
+                    args.workers,
+                    args.seconds,
+                    args.batch_size,
                 )
                 measured[name].append(row.result())
     titles = ['cold', 'MB from disk', 'in-process']
