@@ -3,6 +3,7 @@
 Prototypes do not move here: ours and the plain code draw other random assignments.
 """
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from mmseg.structures import SegDataSample
 from torch.testing import assert_close
 
 from mmexact.pseudo_labels import confusion_by_score, confusion_scores, score_histogram
+from tests.toy_classifier import toy_config, write_tree
 
 TOOLS = Path(__file__).parents[2] / 'tools/analysis_tools'
 sys.path.insert(0, str(TOOLS))
@@ -121,6 +123,32 @@ def test_the_plain_sweep_finds_the_same_accuracies(tmp_path):
     expected = confusion_scores(confusion_by_score(sum(tables)))[0]
     assert sweep(files, scores, 3) == pytest.approx(expected.tolist())
     assert len(set(expected.tolist())) >= 4
+
+
+def test_the_loop_is_timed_and_leaves_nothing_behind(tmp_path):
+    config = tmp_path / 'toy.py'
+    toy_config(write_tree(tmp_path / 'PASTIS'), tmp_path / 'run').dump(config)
+    run = subprocess.run(
+        [
+            sys.executable,
+            str(TOOLS / 'benchmark_loop.py'),
+            str(config),
+            '--iterations',
+            '3',
+            '--amp',
+        ],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert run.returncode == 0, run.stderr
+    shares = [
+        float(share)
+        for share in re.findall(r'([\d.]+) % (?:of the time )?in the model', run.stdout)
+    ]
+    assert len(shares) == 2
+    assert all(0 < share < 100 for share in shares)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['PASTIS', 'toy.py']
 
 
 def test_the_tool_prints_a_table():

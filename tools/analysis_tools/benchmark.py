@@ -61,10 +61,10 @@ STEPS: dict[str, tuple[Case, ...]] = {
         replace(case, task='segmentor')
         for case in (PLAIN, OURS, replace(OURS, precision='bfloat16'))
     ),
-    'classifier, training step, series of 33 to 60 dates, 2 windows': (
-        replace(PLAIN, lengths=LENGTHS),
-        replace(OURS, lengths=LENGTHS, precision='bfloat16'),
-        replace(OURS, lengths=GROUPED, masked=True, precision='bfloat16'),
+    'classifier, training step, series of 33 to 60 dates, 4 windows': (
+        replace(PLAIN, lengths=LENGTHS, batch=4),
+        replace(OURS, lengths=LENGTHS, precision='bfloat16', batch=4),
+        replace(OURS, lengths=GROUPED, masked=True, precision='bfloat16', batch=4),
     ),
     'sweep of 60 background scores, 500 windows on disk': (
         replace(PLAIN, task='sweep', batch=500),
