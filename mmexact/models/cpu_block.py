@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 aten = torch.ops.aten
 
@@ -144,6 +145,7 @@ class _Block(torch.autograd.Function):
         return out, class_attention
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         settings = ctx.settings
         x, key_bias, *tensors = ctx.saved_tensors
