@@ -48,7 +48,7 @@ def outcome(run, model, x, key_bias, rows):
 @pytest.mark.parametrize('residual', ['input', 'normed', 'both'])
 @pytest.mark.parametrize('with_cp', [False, True])
 def test_equals_autograd_in_pieces_of_three_sequences(monkeypatch, residual, masked, rows, with_cp):
-    monkeypatch.setattr(cpu_block, 'PIECE_TOKENS', 3 * LENGTH)
+    monkeypatch.setattr(cpu_block, 'PIECE_VALUES', 3 * LENGTH * WIDTH)
     model, x = block(attn_residual=residual, with_cp=with_cp), tokens()
     key_bias = hidden_keys() if masked else None
     expected = outcome(model._forward, model, x, key_bias, rows)
