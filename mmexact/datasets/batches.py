@@ -6,6 +6,7 @@ more work than loading the windows. Here a batch is one pickle, whose arrays lie
 file; the main process copies them out, and the worker writes a later batch over them.
 """
 
+import mmap
 import os
 import pickle
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ AVAILABLE = hasattr(os, 'memfd_create')  # Linux
 SMALL = 4096
 """Bytes up to which an array stays inside the pickle."""
 
-_FREE, _TAKEN = b'\0', b'\1'
+FREE, TAKEN = 0, 1
 
 
 class _BatchPickler(pickle.Pickler):
@@ -42,18 +43,24 @@ class _MemoryFile:
 
     def __init__(self) -> None:
         self.descriptor = os.memfd_create('batch')
+        self.memory = self._map(mmap.PAGESIZE)
+
+    def _map(self, size: int) -> mmap.mmap:
+        os.ftruncate(self.descriptor, size)
+        return mmap.mmap(self.descriptor, size)
 
     def is_free(self) -> bool:
-        return os.pread(self.descriptor, 1, 0) != _TAKEN
+        return self.memory[0] == FREE
 
     def write(self, chunks: Sequence[memoryview]) -> None:
-        os.pwrite(self.descriptor, _TAKEN, 0)
+        size = 1 + sum(chunk.nbytes for chunk in chunks)
+        if size > len(self.memory):
+            self.memory = self._map(size + size // 4)  # later batches may be a little larger
+        self.memory[0] = TAKEN
         offset = 1
         for chunk in chunks:
-            written = os.pwrite(self.descriptor, chunk, offset)
-            if written != chunk.nbytes:
-                raise OSError(f'{written} of {chunk.nbytes} bytes of a batch fit into memory')
-            offset += written
+            self.memory[offset : offset + chunk.nbytes] = chunk.cast('B')
+            offset += chunk.nbytes
 
 
 _files: list[_MemoryFile] = []  # of this worker process
@@ -96,7 +103,7 @@ def _unpack(duplicate: Any, sizes: Sequence[int]) -> Any:
             os.preadv(descriptor, (chunk,), offset)
             chunks.append(chunk)
             offset += size
-        os.pwrite(descriptor, _FREE, 0)
+        os.pwrite(descriptor, bytes([FREE]), 0)
     finally:
         os.close(descriptor)
     return pickle.loads(chunks[0], buffers=chunks[1:])

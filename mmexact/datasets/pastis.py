@@ -251,7 +251,8 @@ class PASTISDataset(SITSDataset):
         """Read (T', C, h, w) digital numbers."""
         bands, layout = info['num_bands'], info['layout']
         if layout is not None:
-            return layout.read(info['img_path'], dates, bands, info['window'])
+            stored = (len(info['day_of_year']), bands)
+            return layout.read(info['img_path'], stored, dates, info['window'])
         planes = (dates[:, None] * bands + np.arange(bands)).ravel()
         series = read_planes(info['img_path'], planes, info['window'])
         return series.reshape(len(dates), bands, *series.shape[1:])

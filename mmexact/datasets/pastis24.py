@@ -62,7 +62,7 @@ class PASTIS24Dataset(SITSDataset):
 
     Labels and days are inside the pickles, so that building the dataset reads each once: about
     0.5 ms and half a megabyte per window, that is half a minute for all 60,825 if the disk delivers
-    30 GB in that time. :class:`~mmexact.datasets.pastis.PASTISDataset` builds in 4 seconds.
+    30 GB in that time. :class:`~mmexact.datasets.pastis.PASTISDataset` builds in two seconds.
 
     Args:
         data_root: The unpacked download.

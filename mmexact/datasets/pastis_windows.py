@@ -79,9 +79,21 @@ class WindowLayout:
         series[..., self.border] = border
         return series
 
-    def read(self, path: str, dates: np.ndarray, bands: int, window: Window | None) -> np.ndarray:
-        """Read (T', C, h, w) of a file of the copy; the whole patch if ``window`` is None."""
-        available, size = npy_shape(path)[1], self.window_size
+    def read(
+        self, path: str, stored: tuple[int, int], dates: np.ndarray, window: Window | None
+    ) -> np.ndarray:
+        """Read some dates from a file of the copy.
+
+        Args:
+            path: The file.
+            stored: Its numbers of dates and bands.
+            dates: (T',) which of the dates.
+            window: A window of the layout; None reads the whole patch.
+
+        Returns:
+            (T', C, h, w) in the type of the file.
+        """
+        (available, bands), size = stored, self.window_size
         shape = (len(dates), bands, size, size)
         planes = dates[:, None] * bands + np.arange(bands)
         if window is not None:
