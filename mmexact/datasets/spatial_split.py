@@ -91,7 +91,8 @@ def assign_blocks(
     First greedily: blocks one after the other, those with most of the rarest classes first (equal
     ones in random order), each to the split that lacks most of what the block holds. Then single
     blocks move to another split as long as that brings the splits nearer to their shares: the sum
-    of the squared differences, over the windows and all classes alike, each divided by the share.
+    of the squared differences, of the windows and of all classes (the windows count as much as all
+    classes together), each divided by the share.
     That balances well with many blocks per split, and cannot where a class grows in one block only.
 
     Args:
@@ -116,10 +117,11 @@ def assign_blocks(
     held = np.zeros((number, counted.shape[1]))
     np.add.at(held, blocks, counted)
     held /= np.maximum(held.sum(0), 1)
+    held[:, 0] *= np.sqrt(max(labels.shape[1], 1))
     order = np.random.default_rng(seed).permutation(number)
     order = order[np.argsort(-held[order].sum(1), kind='stable')]
     wanted = np.array(shares)
-    lacking = np.repeat(wanted[:, None], held.shape[1], axis=1)
+    lacking = wanted[:, None] * held.sum(0)
 
     def costs(block: int) -> np.ndarray:
         """By how much the squared deviations grow where the block goes, relative to the share."""
