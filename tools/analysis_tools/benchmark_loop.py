@@ -1,7 +1,7 @@
 """Say how much of the time of training, and of making pseudo masks, goes into the model.
 
 Trains a few iterations of a config as tools/train.py does, loading, hooks and logging included, and
-(for a classifier) maps its training windows as tools/gen_pseudo.py does. The rest of the time is
+(for a classifier, in a single process) maps windows as tools/gen_pseudo.py does. The rest of the time is
 what a faster model would not save. Writes to a temporary folder.
 
     python tools/analysis_tools/benchmark_loop.py configs/exact/cls_demo.py --amp
@@ -105,7 +105,8 @@ def main() -> None:
             f'time in the model'
         )
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        if isinstance(model, ExactClassifier):
+        # Every rank has a temporary folder of its own, but masks need a common one.
+        if isinstance(model, ExactClassifier) and get_world_size() == 1:
             report(map_windows(runner, folder, args.amp))
 
 
