@@ -163,31 +163,40 @@ def print_table(results: list[Measured]) -> None:
         )
 
 
-def draw_sizes(path: Path, rounds: int) -> None:
-    """Plot time and memory of a training step per window against dates, crops and window size."""
-    figure, axes = plt.subplots(2, len(CURVES), figsize=(11, 6), layout='constrained', sharey='row')
+def measure_sizes(rounds: int) -> dict[str, list[list[Measured]]]:
+    """Measure a training step along every curve: by field of the case, its points' variants."""
     variants = (PLAIN, OURS, replace(OURS, precision='bfloat16'))
+    points: dict[str, list[list[Measured]]] = {}
+    for field, (values, label) in CURVES.items():
+        points[field] = []
+        for value in values:
+            runs = measure(tuple(replace(case, **{field: value}) for case in variants), rounds)
+            points[field].append(runs)
+            for run in runs:
+                time, size = run.median / run.case.batch, run.memory / run.case.batch
+                print(f'{label} {value}: {run.name}: {time:.3f} s, {size:.2f} GB', flush=True)
+    return points
+
+
+def draw_sizes(points: dict[str, list[list[Measured]]], path: Path) -> None:
+    """Plot time and memory per window against dates, crops and window size."""
+    figure, axes = plt.subplots(2, len(CURVES), figsize=(11, 6), layout='constrained', sharey='row')
     for column, (field, (values, label)) in enumerate(CURVES.items()):
-        points = [
-            measure(tuple(replace(case, **{field: value}) for case in variants), rounds)
-            for value in values
-        ]
-        for number, style in enumerate(('o-', 's-', '^-')):
-            runs = [point[number] for point in points]
+        for style, runs in zip(('o-', 's-', '^-'), zip(*points[field], strict=True), strict=True):
             seconds = [run.median / run.case.batch for run in runs]
             memory = [run.memory / run.case.batch for run in runs]
             axes[0, column].plot(values, seconds, style, label=runs[0].name)
             axes[1, column].plot(values, memory, style)
-            for value, time, size in zip(values, seconds, memory, strict=True):
-                print(f'{label} {value}: {runs[0].name}: {time:.3f} s, {size:.2f} GB', flush=True)
         axes[1, column].set_xlabel(label)
         for row in (0, 1):
-            axes[row, column].set(xticks=values, ylim=(0, None))
+            axes[row, column].set_xticks(values)
             axes[row, column].grid(alpha=0.3)
-    axes[0, 0].set_ylabel('seconds per window')
-    axes[1, 0].set_ylabel('GB per window')
+    for row, label in enumerate(('seconds per window', 'GB per window')):
+        axes[row, 0].set_ylabel(label)
+        axes[row, 0].set_yscale('log', base=2)
+        axes[row, 0].yaxis.set_major_formatter('{x:g}')
     axes[0, 0].legend(fontsize=8)
-    figure.suptitle('Training step of the full-size classifier, two CPU cores')
+    figure.suptitle('Training step of the full-size classifier')
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     print(f'wrote {path}')
@@ -206,7 +215,7 @@ def main() -> None:
     if args.rounds < 1:
         parser.error(f'--rounds {args.rounds}: expected a positive number')
     if args.what == 'sizes':
-        draw_sizes(args.out, args.rounds)
+        draw_sizes(measure_sizes(args.rounds), args.out)
         return
     chosen = {title: cases for title, cases in STEPS.items() if args.only in title}
     if not chosen:

@@ -1,8 +1,8 @@
 """Say how much of the time of training, and of making pseudo masks, goes into the model.
 
 Trains a few iterations of a config as tools/train.py does, loading, hooks and logging included, and
-(for a classifier, in a single process) maps windows as tools/gen_pseudo.py does. The rest of the time is
-what a faster model would not save. Writes to a temporary folder.
+(for a classifier, in a single process) maps windows as tools/gen_pseudo.py does. The rest of the
+time is what a faster model would not save. Writes to a temporary folder.
 
     python tools/analysis_tools/benchmark_loop.py configs/exact/cls_demo.py --amp
     torchrun --nproc_per_node 2 tools/analysis_tools/benchmark_loop.py CONFIG --launcher pytorch
