@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmexact.sits import check_days, fold_time, from_image, to_image, unfold_time
+from mmexact.sits import check_days, fold_time, from_image, observed, to_image, unfold_time
 
 
 def coded(dates=2, bands=3, height=4, width=5):
@@ -52,6 +52,14 @@ def test_a_date_may_be_padding_for_some_pixels(kind):
     assert unfold_time(fold_time(kind(coded()), kind(days)), 3)[1].tolist() == [0, 301]
     with pytest.raises(ValueError, match=r'\(2, 3, 4, 5\) and \(2, 5, 4\)'):
         fold_time(kind(coded()), kind(days.transpose(0, 2, 1)))
+
+
+def test_observed_says_where_a_date_is_no_padding():
+    days = np.array([[[7, 0]], [[0, 0]], [[9, 9]]])
+    folded = fold_time(np.ones((3, 2, 1, 2), np.int16), days)
+    expected = [[[True, False]], [[False, False]], [[True, True]]]
+    assert observed(folded, 2).tolist() == expected
+    assert observed(torch.from_numpy(folded), 2).tolist() == expected
 
 
 def test_image_is_a_view_with_channels_last():

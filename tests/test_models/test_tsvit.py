@@ -124,6 +124,37 @@ def test_a_short_series_in_a_batch_does_not_see_its_neighbour_s_dates():
     assert_close(together, torch.cat([first, second]), atol=1e-6, rtol=0)
 
 
+def test_a_date_is_hidden_at_the_locations_where_clouds_hide_it():
+    values = series()
+    days = DAYS[:, :, None, None].repeat(1, 1, SIDE, SIDE)
+    days[0, 2, 4:6, 2:4] = 0  # date 2, all pixels of the patch in row 2 and column 1
+    days[0, 1, 0, 0] = 0  # date 1, one of the four pixels of the first patch
+    others = values.clone()
+    others[0, 2, :, 4:6, 2:4] += 1
+    model = backbone(global_token=True)
+    hidden, same = (model(fold_time(one, days)) for one in (values, others))
+    assert_close(same.temporal_tokens, hidden.temporal_tokens)
+    assert hidden.date_mask.all()
+    difference = (hidden.temporal_tokens - model(fold_time(values, DAYS)).temporal_tokens).abs()
+    changed = difference.amax((0, 1, 2)) > 1e-6
+    assert changed.nonzero().tolist() == [[2, 1]]
+    others = values.clone()
+    others[0, 1, :, :2, :2] += 1
+    assert not torch.equal(
+        model(fold_time(others, days)).temporal_tokens, hidden.temporal_tokens
+    )  # fmt: skip
+
+
+def test_without_date_tokens_class_tokens_are_the_same():
+    inputs = fold_time(series(2), DAYS.repeat(2, 1))
+    whole = backbone()(inputs)
+    alone = backbone(class_tokens_only=True)(inputs)
+    assert_close(alone.spatial_tokens, whole.spatial_tokens)
+    assert_close(alone.temporal_tokens, whole.temporal_tokens)
+    assert alone.date_tokens is None
+    assert alone.temporal_attention is None
+
+
 def test_the_order_of_dates_does_not_matter_but_their_day_does():
     order = torch.tensor([2, 0, 3, 1])
     model = backbone()
