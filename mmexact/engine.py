@@ -50,7 +50,9 @@ def use_bfloat16(cfg: Config) -> None:
     if name == 'OptimWrapper':
         cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
     elif name not in ('BFloat16OptimWrapper', 'AmpOptimWrapper'):
-        raise ValueError(f'--amp takes the place of an OptimWrapper, the config has a {name}')
+        raise ValueError(
+            f'--amp takes the place of an OptimWrapper, the config has a {name}: leave --amp out'
+        )
 
 
 @HOOKS.register_module()

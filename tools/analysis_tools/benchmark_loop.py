@@ -91,7 +91,10 @@ def main() -> None:
         args.work_dir = folder
         cfg = load_config(args)
         if args.amp:
-            use_bfloat16(cfg)
+            try:
+                use_bfloat16(cfg)
+            except ValueError as error:
+                parser.error(str(error))
         cfg.train_cfg.update(max_iters=WARM_UP + args.iterations, val_interval=10**9)
         runner = Runner.from_cfg(cfg)
         loop = LoopHook()
