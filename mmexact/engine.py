@@ -2,6 +2,7 @@
 
 import atexit
 import ctypes
+import gc
 import os
 import platform
 from collections.abc import Iterator, Sequence
@@ -152,4 +153,7 @@ def use_gloo_without_gpu(cfg: Config) -> None:
 def _leave_process_group() -> None:
     """Wait for the last messages and stop the threads of the process group, if it still exists."""
     if distributed.is_initialized():
+        # A model wrapped for several processes holds on to the group, in a Runner that only the
+        # collector frees; the group's threads would go on, and abort in the dying interpreter.
+        gc.collect()
         distributed.destroy_process_group()
