@@ -13,12 +13,16 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.utils import ProgressBar
+from mmseg.models import BaseSegmentor
 from mmseg.registry import HOOKS
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from mmexact.engine import mixed_precision
 from mmexact.models import ExactClassifier
 from mmexact.pseudo_masks import PseudoMaskWriter
+from mmexact.relabelling import relabel
+from mmexact.segmentor_check import check_classes
 
 FIXED = 'fixed, no pixel label was looked at'
 
@@ -51,7 +55,8 @@ def weights_digest(state_dict: Mapping[str, Tensor]) -> str:
 class PseudoLabelHook(Hook):
     """Writes the masks of an :class:`~mmexact.models.exact.ExactClassifier` as pseudo masks.
 
-    In a test loop it writes what the loop predicts. At the end of training it runs the model over
+    Or, for a second round, those of a segmentor, see :func:`~mmexact.relabelling.relabel`. In a
+    test loop it writes what the loop predicts. At the end of training it runs the model over
     ``dataloader``, if one is given.
 
     Args:
@@ -86,32 +91,37 @@ class PseudoLabelHook(Hook):
 
         Raises:
             FileExistsError: The folder holds masks of other inputs.
-            ValueError: The model is no classifier, or knows other crops than the dataset.
+            ValueError: The model is no segmentor, or knows other classes than the dataset.
         """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        if not isinstance(model, ExactClassifier):
-            raise ValueError(
-                f'pseudo masks come from an ExactClassifier, but the config describes a '
-                f'{type(model).__name__}: use a config of stage 1 (cls_*.py)'
-            )
         meta = dataset.metainfo
-        crops = len(meta['classes']) - meta.get('background', True)
-        if crops != model.num_classes - 1:
-            raise ValueError(
-                f'the model knows {model.num_classes - 1} crops (backbone.num_classes), but '
-                f'test_dataloader.dataset has {crops} among its classes {tuple(meta["classes"])}'
-            )
-        settings = model.test_cfg
         inputs = dict(
             config=config_digest(runner.cfg.model),
             checkpoint=weights_digest(model.state_dict()),
             data=config_digest(data_cfg),
-            cam=settings['cam'],
-            presence=settings['presence'],
-            background_score=settings['background_score'],
-            background_score_chosen_by=self.score_chosen_by,
-            precision='bfloat16' if self.amp else 'float32',
+            weights='1 - second / first score',
+            precision='bfloat16' if self._mixed(model) else 'float32',
         )
+        if isinstance(model, ExactClassifier):
+            crops = len(meta['classes']) - meta.get('background', True)
+            if crops != model.num_classes - 1:
+                raise ValueError(
+                    f'the model knows {model.num_classes - 1} crops (backbone.num_classes), but '
+                    f'test_dataloader.dataset has {crops} among its classes '
+                    f'{tuple(meta["classes"])}'
+                )
+            inputs |= dict(
+                **model.test_cfg,
+                background_score_chosen_by=self.score_chosen_by,
+            )
+        elif not isinstance(model, BaseSegmentor):
+            raise ValueError(
+                f'pseudo masks come from an ExactClassifier (cls_*.py), or for a second round from '
+                f'a segmentor (seg_*.py), but the config describes a {type(model).__name__}'
+            )
+        else:
+            check_classes(model, meta['classes'])
+            inputs['labels'] = 'most probable of the classes that the image-level labels name'
         if not is_main_process():
             barrier()  # the main process clears the folder, the others find it so
         writer = PseudoMaskWriter(
@@ -135,7 +145,7 @@ class PseudoLabelHook(Hook):
         outputs: Sequence | None = None,
     ) -> None:
         """Write the masks of one batch."""
-        self._write(outputs or ())
+        self._write(runner, outputs or ())
 
     def after_test(self, runner: Runner) -> None:
         """Complete the folder."""
@@ -171,7 +181,7 @@ class PseudoLabelHook(Hook):
         if missing:
             rest = dict(dataloader, dataset=dataset.get_subset(missing))
             scores = self._map(runner, runner.build_dataloader(rest), evaluator)
-        kept: dict[str, Any] = dict(scores)
+        kept: dict[str, Any] = {name: float(value) for name, value in scores.items()}  # of numpy
         for metric in evaluator.metrics if evaluator else ():
             if curve := getattr(metric, 'by_score', None):
                 kept['by_score'] = curve
@@ -187,11 +197,13 @@ class PseudoLabelHook(Hook):
         runner.model.eval()
         bar = ProgressBar(len(loader)) if is_main_process() else None
         device_type = next(runner.model.parameters()).device.type
-        precision = torch.autocast(device_type, dtype=torch.bfloat16, enabled=self.amp)
+        precision = torch.autocast(
+            device_type, dtype=torch.bfloat16, enabled=self._mixed(runner.model)
+        )
         for batch in loader:
             with torch.no_grad(), precision:
                 samples = runner.model.test_step(batch)
-            self._write(samples)
+            self._write(runner, samples)
             if evaluator:
                 evaluator.process(data_samples=samples, data_batch=batch)
             if bar:
@@ -200,10 +212,17 @@ class PseudoLabelHook(Hook):
             print()
         return evaluator.evaluate(len(dataset)) if evaluator else {}
 
-    def _write(self, samples: Sequence) -> None:
+    def _mixed(self, model: torch.nn.Module) -> bool:
+        return self.amp and mixed_precision(next(model.parameters()).device.type)
+
+    def _write(self, runner: Runner, samples: Sequence) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         for sample in samples:
+            if not isinstance(model, ExactClassifier):
+                relabel(sample)
             mask = sample.pred_sem_seg.data.squeeze(0).to('cpu', torch.uint8).numpy()
-            self.writer.write(sample.sample_id, mask)
+            confidence = sample.pred_confidence.data.squeeze(0).float().cpu().numpy()
+            self.writer.write(sample.sample_id, mask, confidence)
 
     def _finish(self, runner: Runner, dataset: Any, scores: dict | None = None) -> None:
         barrier()

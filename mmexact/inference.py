@@ -86,7 +86,9 @@ def build_scenes(cfg: Config) -> SITSDataset:
     if not cfg.get('test_dataloader'):
         raise ValueError('the config has no test_dataloader, whose dataset says what to map')
     settings = copy.deepcopy(cfg.test_dataloader.dataset)
-    settings.update(image_labels_file=None, pseudo_label_dir=None, filter_cfg=None)
+    settings.update(
+        image_labels_file=None, pseudo_label_dir=None, pixel_weights=False, filter_cfg=None
+    )
     settings.update(test_mode=True, lazy_init=True)
     for area in (settings.get('series') or {}).values():
         area['mask'] = None

@@ -1,4 +1,4 @@
-"""Pseudo masks on disk: one PNG per window, a manifest, and GeoTIFFs where the data are located."""
+"""Pseudo masks on disk: PNGs per window, a manifest, and GeoTIFFs where the data are located."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from rasterio.transform import Affine
 
-from mmexact.datasets.labels import IGNORED
+from mmexact.datasets.labels import IGNORED, WEIGHTS, weights_path
 from mmexact.maps import describe_classes, open_map
 
 MANIFEST = 'manifest.json'
@@ -19,7 +19,9 @@ MANIFEST = 'manifest.json'
 class PseudoMaskWriter:
     """Writes ``<out_dir>/<sample_id>.png`` and ``manifest.json``, resumably.
 
-    Masks are uint8: index of the class, 255 ignored. Every file appears whole or not at all. The
+    Masks are uint8: index of the class, 255 ignored. Beside each lies
+    ``<out_dir>/weights/<sample_id>.png``, uint8 as well: how far a pixel of the mask can be
+    trusted, 0 not at all, 255 fully. Every file appears whole or not at all. The
     manifest says what the masks were made from; it is written before the first mask with
     ``complete`` false, so that a second run with the same inputs goes on and one with other
     inputs refuses.
@@ -53,7 +55,7 @@ class PseudoMaskWriter:
         self._start(overwrite)
 
     def _start(self, overwrite: bool) -> None:
-        self.out_dir.mkdir(parents=True, exist_ok=True)
+        (self.out_dir / WEIGHTS).mkdir(parents=True, exist_ok=True)
         manifest = self.out_dir / MANIFEST
         found = sorted(self.out_dir.glob('*.png'))
         if manifest.exists() or found:
@@ -69,7 +71,8 @@ class PseudoMaskWriter:
                     f'choose another folder, or replace them with --overwrite'
                 )
             if differing:
-                for path in [*found, *self.out_dir.glob('*.tif')]:
+                old = [*found, *self.out_dir.glob('*.tif'), *self.out_dir.glob(f'{WEIGHTS}/*.png')]
+                for path in old:
                     path.unlink()
             else:
                 self.scores = earlier.get('scores', {})
@@ -79,13 +82,18 @@ class PseudoMaskWriter:
         """Tell whether a window's mask was written, now or by an interrupted run."""
         return (self.out_dir / f'{sample_id}.png').exists()
 
-    def write(self, sample_id: str, mask: np.ndarray) -> None:
-        """Write the mask of one window, uint8 (H, W)."""
+    def write(self, sample_id: str, mask: np.ndarray, confidence: np.ndarray) -> None:
+        """Write the mask of one window, uint8 (H, W), and its confidence, float (H, W) in 0..1."""
         assert mask.dtype == np.uint8, mask.dtype
-        # Of two processes that share a padded batch's window, each writes a file of its own.
-        unfinished = self.out_dir / f'{sample_id}.{os.getpid()}.part'
-        Image.fromarray(mask).save(unfinished, format='png')
-        unfinished.replace(self.out_dir / f'{sample_id}.png')
+        assert mask.shape == confidence.shape, (mask.shape, confidence.shape)
+        mask_path = self.out_dir / f'{sample_id}.png'
+        # The mask last: where it is, the window is done.
+        weights = (255 * confidence).round().astype(np.uint8)
+        for path, values in ((weights_path(mask_path), weights), (mask_path, mask)):
+            # Of two processes that share a padded batch's window, each writes a file of its own.
+            unfinished = Path(path).with_suffix(f'.{os.getpid()}.part')
+            Image.fromarray(values).save(unfinished, format='png')
+            unfinished.replace(path)
 
     def read(self, sample_id: str) -> np.ndarray:
         """Read one window's mask, uint8 (H, W)."""
@@ -122,7 +130,7 @@ class PseudoMaskWriter:
         for name in windows:
             counts += np.bincount(self.read(name).ravel(), minlength=256)
         self._write_maps(windows)
-        for unfinished in self.out_dir.glob('*.part'):  # left by an interrupted run
+        for unfinished in self.out_dir.rglob('*.part'):  # left by an interrupted run
             unfinished.unlink()
         pixels = dict(zip(self.classes, counts.tolist(), strict=False))
         return self._write_manifest(

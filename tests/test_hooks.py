@@ -31,6 +31,10 @@ def masks_in(folder: Path) -> dict[str, list]:
     return masks
 
 
+def weights_in(folder: Path) -> dict[str, list]:
+    return masks_in(folder / 'weights')
+
+
 def predicted(run: Runner) -> dict[str, list]:
     """What the runner's model says of each window, one by one."""
     model = run.model.eval()
@@ -48,7 +52,7 @@ def test_a_test_loop_leaves_the_masks_it_predicts(tree, tmp_path):
     run = runner(tree, tmp_path / 'run', custom_hooks=[hook])
     run.test()
     masks = masks_in(out)
-    assert sorted(masks) == sorted(WINDOWS)
+    assert sorted(masks) == sorted(weights_in(out)) == sorted(WINDOWS)
     assert masks == predicted(run)
     assert len({value for mask in masks.values() for row in mask for value in row}) > 1
     manifest = json.loads((out / 'manifest.json').read_text())
@@ -127,6 +131,7 @@ def test_an_interrupted_run_goes_on_with_what_is_missing(tree, made, out, tmp_pa
     [
         ('model.test_cfg.background_score', 0.5, r'background_score: 0\.25 there, 0\.5 now'),
         ('model.test_cfg.cam', 'raw', r"cam: 'clue' there, 'raw' now"),
+        ('model.test_cfg.ignore_band', [0.2, 0.3], r'ignore_band: None there, \[0\.2, 0\.3\] now'),
         ('test_dataloader.dataset.folds', (2,), r'data: '),
         ('randomness.seed', 1, r'checkpoint: '),
     ],
@@ -144,7 +149,7 @@ def test_masks_of_other_inputs_are_kept_unless_told(tree, out, tmp_path, key, va
 def test_other_models_have_no_pseudo_masks(tree, tmp_path):
     run = runner(tree, tmp_path / 'run')
     run.model = nn.Linear(1, 1)
-    with pytest.raises(ValueError, match=r'come from an ExactClassifier, .* a Linear'):
+    with pytest.raises(ValueError, match=r'come from an ExactClassifier .* describes a Linear'):
         PseudoLabelHook(str(tmp_path / 'masks')).before_test(run)
     assert not (tmp_path / 'masks').exists()
 

@@ -2,4 +2,4 @@
 
 _base_ = './default_runtime.py'
 
-default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=200))
+default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=150))

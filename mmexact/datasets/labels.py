@@ -17,6 +17,9 @@ IGNORED = 255
 PRESENCE = 0.01
 """A crop occurs in a window when strictly more than this share of the pixels carry it."""
 
+WEIGHTS = 'weights'
+"""Folder beside pseudo masks that holds how far each of their pixels can be trusted."""
+
 Window = tuple[int, int, int, int]
 """(row, column, height, width) in pixels of the patch."""
 
@@ -148,6 +151,12 @@ def check_labels(mask: np.ndarray, num_classes: int, path: str) -> None:
         )
 
 
+def weights_path(mask_path: str | os.PathLike) -> str:
+    """Name the file with the weights of a pseudo mask's pixels, uint8, 255 for a weight of 1."""
+    folder, name = os.path.split(mask_path)
+    return os.path.join(folder, WEIGHTS, name)
+
+
 def read_pseudo_mask(info: dict) -> np.ndarray:
     """Read the pseudo mask of a window, which is already in the classes of the model.
 
@@ -160,12 +169,31 @@ def read_pseudo_mask(info: dict) -> np.ndarray:
     Raises:
         ValueError: The mask has another size than the window, or a label outside the classes.
     """
-    path = info['seg_map_path']
-    mask = mmcv.imread(path, flag='unchanged', backend='pillow')
-    if mask.dtype != np.uint8 or mask.shape != tuple(info['size']):
-        raise ValueError(
-            f'{path}: expected a mask of {info["size"]} pixels of type uint8, got {mask.shape} of '
-            f'type {mask.dtype}; was it made with another window_size?'
-        )
-    check_labels(mask, info['num_classes'], path)
+    mask = _read_plane(info['seg_map_path'], info)
+    check_labels(mask, info['num_classes'], info['seg_map_path'])
     return mask
+
+
+def read_pixel_weights(info: dict) -> np.ndarray:
+    """Read how far the pixels of a window's pseudo mask can be trusted.
+
+    Args:
+        info: Entry of a dataset built with ``pseudo_label_dir``.
+
+    Returns:
+        (h, w) uint8, 0 not at all, 255 fully.
+
+    Raises:
+        ValueError: The file has another size than the window.
+    """
+    return _read_plane(weights_path(info['seg_map_path']), info)
+
+
+def _read_plane(path: str, info: dict) -> np.ndarray:
+    plane = mmcv.imread(path, flag='unchanged', backend='pillow')
+    if plane.dtype != np.uint8 or plane.shape != tuple(info['size']):
+        raise ValueError(
+            f'{path}: expected a mask of {info["size"]} pixels of type uint8, got {plane.shape} of '
+            f'type {plane.dtype}; was it made with another window_size?'
+        )
+    return plane

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
+from mmengine.structures import PixelData
 from mmseg.datasets.transforms import PackSegInputs
 from mmseg.registry import TRANSFORMS
 
@@ -139,7 +140,9 @@ class LoadSITS(BaseTransform):
 class LoadSITSAnnotations(BaseTransform):
     """Read the mask of a window as ``gt_seg_map`` (H, W) uint8; 255 is ignored.
 
-    Put it behind :class:`LoadSITS`, so that pixels without any observation are ignored.
+    With ``pixel_weights`` of the dataset, ``gt_pixel_weight`` (H, W) uint8 is added: how far the
+    pixels of a pseudo mask can be trusted, 255 fully. Flips and crops treat it as a mask. Put it
+    behind :class:`LoadSITS`, so that pixels without any observation are ignored.
     """
 
     def transform(self, results: dict) -> dict:
@@ -158,6 +161,9 @@ class LoadSITSAnnotations(BaseTransform):
             mask = np.where(results['unobserved'], np.uint8(IGNORED), mask)
         results['gt_seg_map'] = mask
         results['seg_fields'].append('gt_seg_map')
+        if (read_weights := results.get('read_pixel_weights')) is not None:
+            results['gt_pixel_weight'] = read_weights(results)
+            results['seg_fields'].append('gt_pixel_weight')
         return results
 
     def __repr__(self) -> str:
@@ -169,7 +175,8 @@ class PackSITSInputs(PackSegInputs):
     """Pack a series for the model; unless it was flipped or cropped, without copying it.
 
     Besides what MMSeg packs, ``data_sample.gt_score`` holds the image-level labels, float32 (K,),
-    where they are known.
+    where they are known, and ``data_sample.pixel_weight`` the weights of the mask's pixels, float32
+    (1, H, W) in 0..1, where they were loaded.
 
     Args:
         meta_keys: Keys that the data sample keeps as meta information, besides ``background``, by
@@ -190,6 +197,9 @@ class PackSITSInputs(PackSegInputs):
                 sample.set_field(results[key], key, field_type='metainfo')
         if 'gt_score' in results:
             sample.gt_score = torch.from_numpy(results['gt_score'])
+        if 'gt_pixel_weight' in results:
+            weights = torch.from_numpy(results['gt_pixel_weight'] / np.float32(255))
+            sample.pixel_weight = PixelData(data=weights[None])
         return packed
 
     def __repr__(self) -> str:

@@ -11,6 +11,7 @@ from mmexact.models.tsvit import TSViT, TSViTOutput
 from mmexact.models.tsvit_head import TSViTHead
 from mmexact.models.unet3d import UNet3D
 from mmexact.models.utae import UTAE, UTAEHead
+from mmexact.models.weighted_segmentor import WeightedEncoderDecoder
 
 __all__ = [
     'UTAE',
@@ -27,4 +28,5 @@ __all__ = [
     'UConvLSTM',
     'UNet3D',
     'UTAEHead',
+    'WeightedEncoderDecoder',
 ]

@@ -3,7 +3,7 @@
 from typing import Any, Literal, get_args
 
 import torch
-from mmengine.structures import BaseDataElement
+from mmengine.structures import BaseDataElement, PixelData
 from mmseg.models.segmentors.base import BaseSegmentor
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
@@ -13,8 +13,10 @@ from mmexact.models.tsvit import TSViTOutput
 from mmexact.pseudo_labels import (
     DEFAULT_BACKGROUND_SCORE,
     add_background,
+    confidence,
     drop_background,
     enlarge_cams,
+    ignore_between,
     scale_cams,
 )
 
@@ -22,6 +24,22 @@ CamKind = Literal['clue', 'clue_unrefined', 'raw', 'raw_refined', 'temporal', 's
 """``clue`` is the paper's; the others are its parts, to compare with: the clue-based CAM before
 propagation, the fused raw CAM before and after it, and the two maps that are fused."""
 CAM_KINDS: tuple[str, ...] = get_args(CamKind)
+
+
+def check_ignore_band(band: Any, background_score: float) -> None:
+    """Check that a band is None, or a pair of scores around the background score.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if band is None:
+        return
+    pair = isinstance(band, list | tuple) and len(band) == 2
+    if not (pair and 0 <= band[0] <= background_score <= band[1] <= 1):
+        raise ValueError(
+            f'test_cfg.ignore_band={band!r}; expected two scores in 0..1 around '
+            f'background_score={background_score}, such as (0.2, 0.5), or None'
+        )
 
 
 @MODELS.register_module()
@@ -36,9 +54,11 @@ class ExactClassifier(BaseSegmentor):
         temporal_clue_head: Config of the head that propagates maps along pivotal dates.
         data_preprocessor: Config of the data preprocessor.
         train_cfg: Not used; accepted for MMSeg's configs.
-        test_cfg: ``cam`` (see :data:`CamKind`), ``background_score`` in [0, 1], and
+        test_cfg: ``cam`` (see :data:`CamKind`), ``background_score`` in [0, 1],
             ``presence``, which classes get a map: those of the 'image_labels' where a sample has
-            them, or always those of the 'predicted' scores of at least 0.5.
+            them, or always those of the 'predicted' scores of at least 0.5; and ``ignore_band``,
+            (low, high) around the background score: pixels whose strongest CAM lies between the
+            two are 255 in masks. None ignores none.
         init_cfg: MMEngine's initialisation config.
 
     Raises:
@@ -73,7 +93,10 @@ class ExactClassifier(BaseSegmentor):
         self.out_channels = self.num_classes
         self.align_corners = True
         settings: dict[str, Any] = dict(
-            cam='clue', background_score=DEFAULT_BACKGROUND_SCORE, presence='image_labels'
+            cam='clue',
+            background_score=DEFAULT_BACKGROUND_SCORE,
+            presence='image_labels',
+            ignore_band=None,
         )
         unknown = set(test_cfg or {}) - set(settings)
         if unknown:
@@ -88,6 +111,7 @@ class ExactClassifier(BaseSegmentor):
         score = settings['background_score']
         if not (isinstance(score, int | float) and 0 <= score <= 1):
             raise ValueError(f'test_cfg.background_score={score!r}; expected a number in 0..1')
+        check_ignore_band(settings['ignore_band'], score)
         self.test_cfg = settings
 
     def extract_feat(self, inputs: Tensor) -> TSViTOutput:
@@ -141,10 +165,11 @@ class ExactClassifier(BaseSegmentor):
 
         Returns:
             Samples with ``pred_score`` (K,) in [0, 1], ``seg_logits`` (K + 1, H, W), whose plane
-            0 is the constant background score and whose other planes are the CAMs in [0, 1], and
-            ``pred_sem_seg`` (1, H, W): the winning plane, which is the class. Of a dataset without
-            background (``background`` False in the sample's meta information) the classes are the
-            crops, 0..K - 1, and pixels of plane 0 are 255.
+            0 is the constant background score and whose other planes are the CAMs in [0, 1],
+            ``pred_sem_seg`` (1, H, W): the winning plane, which is the class, or 255 in the
+            ``ignore_band``, and ``pred_confidence`` (1, H, W), how clearly it wins, in [0, 1]. Of
+            a dataset without background (``background`` False in the sample's meta information)
+            the classes are the crops, 0..K - 1, and pixels of plane 0 are 255.
         """
         features = self.extract_feat(inputs)
         scores = self.cls_head.predict(features.global_tokens)
@@ -157,10 +182,16 @@ class ExactClassifier(BaseSegmentor):
         cams = enlarge_cams(cams, (inputs.shape[-2], inputs.shape[-1]))
         logits = add_background(cams, self.test_cfg['background_score'])
         samples = self.postprocess_result(logits, data_samples)
+        band = self.test_cfg['ignore_band']
         for sample, score in zip(samples, scores, strict=True):
+            planes, mask = sample.seg_logits.data, sample.pred_sem_seg.data
             sample.pred_score = score
+            sample.pred_confidence = PixelData(data=confidence(planes)[None])
             if not sample.get('background', True):
-                sample.pred_sem_seg.data = drop_background(sample.pred_sem_seg.data)
+                mask = drop_background(mask)
+            if band is not None:
+                mask = ignore_between(mask, planes[1:], band)
+            sample.pred_sem_seg.data = mask
         return samples
 
     def activation_maps(

@@ -2,8 +2,8 @@
 
 _base_ = './schedule_segmentor.py'
 
-max_iters = 400
-warmup_iters = 40
+max_iters = 300
+warmup_iters = 30
 
 optim_wrapper = dict(optimizer=dict(weight_decay=0.05))
 param_scheduler = [

@@ -1,0 +1,318 @@
+"""Train every shipped segmentor on the synthetic tree, and write docs/results.md.
+
+Each learns from pseudo masks and from true masks, with several seeds that begin at the classifier,
+and is scored on the held-out fold. One of them also learns with each of the remedies against noisy
+masks. Finished trainings are kept: a second run goes on where the first was interrupted.
+
+    python tools/analysis_tools/segmentor_results.py --jobs 2
+"""
+
+import importlib.util
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+if importlib.util.find_spec('mmexact') is None:  # a checkout that is not installed
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import torch
+from mmengine.config import Config
+from results_page import write_page
+from segmentor_cost import measure_cost
+
+from mmexact.hooks import config_digest
+from mmexact.report_pictures import logged
+from mmexact.steps import duration, write_json
+
+ROOT = Path(__file__).resolve().parents[2]
+CLASSIFIER = 'cls_demo'
+SEGMENTORS = (
+    'tsvit', 'utae', 'uconvlstm', 'unet3d', 'upernet_convnext', 'segformer', 'deeplabv3plus', 'fcn',
+)  # fmt: skip
+ABLATED = 'utae'
+HELD_OUT_FOLDS = '[5]'
+IGNORE_BAND = (0.2, 0.5)
+
+WEIGHTS = {
+    'model.type': 'WeightedEncoderDecoder',
+    'train_dataloader.dataset.pixel_weights': True,
+}
+EMA = {
+    'default_hooks.ema.type': 'EMAHook',
+    'default_hooks.ema.momentum': 0.01,
+    'default_hooks.ema.update_buffers': True,
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a segmentor learns.
+
+    Attributes:
+        title: What it is called on the page.
+        masks: Which masks it learns from: of the 'classifier', those with an ignore 'band', 'true'
+            ones, or the name of the recipe whose segmentor makes them.
+        options: Settings that replace those of the config.
+    """
+
+    title: str
+    masks: str = 'classifier'
+    options: tuple[tuple[str, Any], ...] = ()
+
+
+RECIPES = {
+    'pseudo': Recipe('pseudo masks as they are'),
+    'full': Recipe('true masks', masks='true'),
+    'band': Recipe(f'ignore band {IGNORE_BAND}', masks='band'),
+    'weights': Recipe('confidence weights', options=tuple(WEIGHTS.items())),
+    'ema': Recipe('EMA', options=tuple(EMA.items())),
+    'round2': Recipe('second round', masks='pseudo'),
+    'weights_ema': Recipe('confidence weights, EMA', options=tuple((WEIGHTS | EMA).items())),
+    'weights_round2': Recipe(
+        'confidence weights, second round', masks='weights', options=tuple(WEIGHTS.items())
+    ),
+}
+COMPARED = ('pseudo', 'full')
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a segmentor, a recipe and a seed."""
+
+    model: str
+    recipe: str
+    seed: int
+
+    @property
+    def config(self) -> Path:
+        """The shipped config."""
+        return ROOT / f'configs/exact/seg_{self.model}_demo.py'
+
+    @property
+    def teacher(self) -> 'Run | None':
+        """The training whose segmentor makes the masks of this one."""
+        masks = RECIPES[self.recipe].masks
+        return Run(self.model, masks, self.seed) if masks in RECIPES else None
+
+    def __str__(self) -> str:
+        return f'{self.model}, {RECIPES[self.recipe].title}, seed {self.seed}'
+
+
+class Grid:
+    """All trainings, in a folder.
+
+    Args:
+        folder: Folder of all results.
+        jobs: How many trainings run side by side; each has its share of the cores.
+        iterations: Length of the trainings of segmentors; the config's when None.
+    """
+
+    def __init__(self, folder: Path, jobs: int, iterations: int | None) -> None:
+        self.folder, self.jobs, self.iterations = folder, jobs, iterations
+        self.done = self.total = 0
+        self.start = time.monotonic()
+
+    def place(self, run: Run) -> Path:
+        """Folder of a training."""
+        return self.folder / run.model / run.recipe / f'seed{run.seed}'
+
+    def masks(self, run: Run) -> Path | None:
+        """Folder of the masks that a training learns from; None for true ones."""
+        kind = RECIPES[run.recipe].masks
+        if kind == 'true':
+            return None
+        if run.teacher is not None:
+            return self.place(run.teacher) / 'pseudo_masks'
+        return self.folder / CLASSIFIER / f'seed{run.seed}' / f'masks_{kind}'
+
+    def classify(self, seed: int) -> dict:
+        """Train a classifier and make its masks; returns what they are worth."""
+        folder = self.folder / CLASSIFIER / f'seed{seed}'
+        config = ROOT / f'configs/exact/{CLASSIFIER}.py'
+        last = Config.fromfile(config).train_cfg.max_iters
+        self._train(config, folder, {'randomness.seed': seed}, f'classifier, seed {seed}')
+        checkpoint = folder / f'iter_{last}.pth'
+        worth = {}
+        for kind, band in (('classifier', []), ('band', ['--ignore-band', *IGNORE_BAND])):
+            out = folder / f'masks_{kind}'
+            worth[kind] = self._label(config, checkpoint, out, folder / f'make_{kind}', band)
+        return worth
+
+    def segment(self, run: Run) -> dict:
+        """Train a segmentor; returns its scores on the held-out folds."""
+        options: dict[str, Any] = {
+            'randomness.seed': run.seed,
+            'val_dataloader.dataset.folds': HELD_OUT_FOLDS,
+            'train_dataloader.dataset.pseudo_label_dir': self.masks(run),
+            **dict(RECIPES[run.recipe].options),
+        }
+        if self.iterations:
+            options |= {'train_cfg.max_iters': self.iterations}
+            options |= {'train_cfg.val_interval': self.iterations}
+        return self._train(run.config, self.place(run), options, str(run))
+
+    def teach(self, run: Run) -> dict:
+        """Make the masks of a second round with a trained segmentor; returns their worth."""
+        folder = self.place(run)
+        checkpoint = folder / (folder / 'last_checkpoint').read_text().strip().rpartition('/')[2]
+        return self._label(run.config, checkpoint, folder / 'pseudo_masks', folder / 'make', [])
+
+    def _train(self, config: Path, folder: Path, options: dict, title: str) -> dict:
+        manifest = Path(str(options.get('train_dataloader.dataset.pseudo_label_dir')))
+        masks = manifest / 'manifest.json'
+        inputs = config_digest(
+            Config.fromfile(config).to_dict(),
+            {key: str(value) for key, value in options.items()},
+            masks.read_text() if masks.is_file() else None,
+        )
+        result = folder / 'result.json'
+        if result.is_file() and (found := json.loads(result.read_text()))['inputs'] == inputs:
+            return found['scores']
+        start = time.monotonic()
+        command = ['tools/train.py', config, '--work-dir', folder]
+        self._call([*command, '--cfg-options', *map('='.join, _texts(options))], folder, title)
+        scores = [entry for entry in logged(folder) if 'loss' not in entry][-1]
+        seconds = round(time.monotonic() - start, 1)
+        write_json(result, dict(title=title, inputs=inputs, seconds=seconds, scores=scores))
+        return scores
+
+    def _label(
+        self, config: Path, checkpoint: Path, out: Path, work_dir: Path, arguments: list
+    ) -> dict:
+        command = ['tools/gen_pseudo.py', config, checkpoint, '--out', out, '--overwrite']
+        self._call([*command, '--work-dir', work_dir, *arguments], work_dir, f'masks {out}')
+        return json.loads((out / 'manifest.json').read_text())['scores']
+
+    def _call(self, command: list, folder: Path, title: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
+        log = folder / 'log.txt'
+        with log.open('w') as file:
+            done = subprocess.run(
+                [sys.executable, *map(str, command)],
+                cwd=ROOT,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=dict(os.environ, OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads),
+            )
+        if done.returncode:
+            raise RuntimeError(f'{title}: failed with status {done.returncode}; {log} says why')
+
+    def each(self, work: Any, items: Iterable[Any]) -> dict[Any, dict]:
+        """Do the same work on several items, some side by side, and say how far it is."""
+        items = list(items)
+        results = {}
+        with ThreadPoolExecutor(self.jobs) as pool:
+            futures = {pool.submit(work, item): item for item in items}
+            try:
+                for future in as_completed(futures):
+                    item = futures[future]
+                    results[item] = future.result()
+                    elapsed = duration(time.monotonic() - self.start)
+                    print(f'[{len(results)}/{len(items)}, {elapsed}] {item}', flush=True)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        return results
+
+
+def _texts(options: dict) -> Iterable[tuple[str, str]]:
+    return ((key, str(value)) for key, value in options.items())
+
+
+def setting(args: Namespace, data: Path) -> dict[str, Any]:
+    """Say what the page's figures were measured on."""
+    tree = json.loads(data.read_text())
+    cfg = Config.fromfile(Run(args.segmentors[0], 'full', 0).config)
+    return dict(
+        patches=f'{tree["num_patches"]} patches written by `make_synthetic_pastis.py`, difficulty '
+        f'{tree["difficulty"]}',
+        command=f'```bash\npython {shlex.join(sys.argv)}\n```',
+        seeds=args.seeds,
+        iterations=args.iterations or cfg.train_cfg.max_iters,
+    )
+
+
+def main() -> None:
+    """Run the grid as the command line says, and write the page."""
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument('--work-dir', type=Path, default=ROOT / 'work_dirs/results', metavar='DIR')
+    parser.add_argument('--page', type=Path, default=ROOT / 'docs/results.md', metavar='FILE')
+    parser.add_argument('--seeds', type=int, default=3, help='number of seeds (default: 3)')
+    parser.add_argument(
+        '--jobs', type=int, default=1, help='trainings side by side, which share the cores'
+    )
+    parser.add_argument(
+        '--iterations', type=int, help="length of a segmentor's training (default: the config's)"
+    )
+    parser.add_argument(
+        '--segmentors', nargs='+', choices=SEGMENTORS, default=SEGMENTORS, metavar='NAME',
+        help=f'which ones to train, of {", ".join(SEGMENTORS)} (default: all)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--recipes', nargs='*', choices=RECIPES, default=tuple(RECIPES), metavar='NAME',
+        help=f'remedies to try on {ABLATED}, of {", ".join(RECIPES)} (default: all)',
+    )  # fmt: skip
+    args = parser.parse_args()
+    data = ROOT / 'data/synthetic_pastis/synthetic.json'
+    if not data.is_file():
+        parser.error(
+            f'{data.parent} is missing: run python tools/dataset_converters/'
+            f'make_synthetic_pastis.py --out data/synthetic_pastis'
+        )
+    grid = Grid(args.work_dir.resolve(), args.jobs, args.iterations)
+    worth = grid.each(grid.classify, range(args.seeds))
+    remedies = [name for name in args.recipes if name not in COMPARED]
+    runs = [
+        Run(model, recipe, seed)
+        for seed in range(args.seeds)
+        for model in sorted(args.segmentors, key=lambda name: name != ABLATED)
+        for recipe in (*COMPARED, *(remedies if model == ABLATED else ()))
+    ]
+    scores: dict[Run, dict] = {}
+    relabelled: dict[Run, dict] = {}
+    rest = runs
+    while rest:
+        ready = [run for run in rest if run.teacher is None or run.teacher in scores]
+        teachers = {run.teacher for run in ready if run.teacher} - relabelled.keys()
+        relabelled |= grid.each(grid.teach, sorted(teachers, key=str))
+        scores |= grid.each(grid.segment, ready)
+        rest = [run for run in rest if run not in scores]
+    torch.set_num_threads(os.cpu_count() or 1)
+    costs = {model: measure_cost(Run(model, 'full', 0).config) for model in args.segmentors}
+    results = dict(
+        setting=setting(args, data),
+        titles={name: recipe.title for name, recipe in RECIPES.items()},
+        classifier={str(seed): worth[seed] for seed in range(args.seeds)},
+        segmentors={
+            model: {
+                recipe: [scores[Run(model, recipe, seed)] for seed in range(args.seeds)]
+                for recipe in RECIPES
+                if Run(model, recipe, 0) in scores
+            }
+            for model in args.segmentors
+        },
+        relabelled={
+            RECIPES[recipe].title: [
+                relabelled[Run(ABLATED, recipe, seed)] for seed in range(args.seeds)
+            ]
+            for recipe in RECIPES
+            if Run(ABLATED, recipe, 0) in relabelled
+        },
+        costs=costs,
+    )
+    write_json(args.work_dir / 'results.json', results)
+    write_page(args.page, results)
+
+
+if __name__ == '__main__':
+    main()
