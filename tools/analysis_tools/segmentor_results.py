@@ -48,7 +48,7 @@ WEIGHTS = {
 }
 EMA = {
     'default_hooks.ema.type': 'EMAHook',
-    'default_hooks.ema.momentum': 0.01,
+    'default_hooks.ema.momentum': 0.05,
     'default_hooks.ema.update_buffers': True,
 }
 
@@ -59,8 +59,8 @@ class Recipe:
 
     Attributes:
         title: What it is called on the page.
-        masks: Which masks it learns from: of the 'classifier', those with an ignore 'band', 'true'
-            ones, or the name of the recipe whose segmentor makes them.
+        masks: Which masks it learns from: of the 'classifier', its 'banded' ones (with an ignore
+            band), 'true' ones, or the name of the recipe whose segmentor makes them.
         options: Settings that replace those of the config.
     """
 
@@ -72,11 +72,10 @@ class Recipe:
 RECIPES = {
     'pseudo': Recipe('pseudo masks as they are'),
     'full': Recipe('true masks', masks='true'),
-    'band': Recipe(f'ignore band {IGNORE_BAND}', masks='band'),
+    'band': Recipe(f'ignore band {IGNORE_BAND}', masks='banded'),
     'weights': Recipe('confidence weights', options=tuple(WEIGHTS.items())),
     'ema': Recipe('EMA', options=tuple(EMA.items())),
     'round2': Recipe('second round', masks='pseudo'),
-    'weights_ema': Recipe('confidence weights, EMA', options=tuple((WEIGHTS | EMA).items())),
     'weights_round2': Recipe(
         'confidence weights, second round', masks='weights', options=tuple(WEIGHTS.items())
     ),
@@ -113,12 +112,21 @@ class Grid:
     Args:
         folder: Folder of all results.
         jobs: How many trainings run side by side; each has its share of the cores.
-        iterations: Length of the trainings of segmentors; the config's when None.
+        data_root: The synthetic tree, where it is not that of the configs.
+        iterations: Length of all trainings, where it is not that of the configs.
     """
 
-    def __init__(self, folder: Path, jobs: int, iterations: int | None) -> None:
-        self.folder, self.jobs, self.iterations = folder, jobs, iterations
-        self.done = self.total = 0
+    def __init__(
+        self, folder: Path, jobs: int, data_root: Path | None, iterations: int | None
+    ) -> None:
+        self.folder, self.jobs = folder, jobs
+        self.data: dict[str, Any] = {}
+        if data_root:
+            loaders = ('train', 'val', 'test')
+            self.data = {f'{loop}_dataloader.dataset.data_root': data_root for loop in loaders}
+        self.length: dict[str, Any] = {}
+        if iterations:
+            self.length = {f'train_cfg.{key}': iterations for key in ('max_iters', 'val_interval')}
         self.start = time.monotonic()
 
     def place(self, run: Run) -> Path:
@@ -138,14 +146,11 @@ class Grid:
         """Train a classifier and make its masks; returns what they are worth."""
         folder = self.folder / CLASSIFIER / f'seed{seed}'
         config = ROOT / f'configs/exact/{CLASSIFIER}.py'
-        last = Config.fromfile(config).train_cfg.max_iters
         self._train(config, folder, {'randomness.seed': seed}, f'classifier, seed {seed}')
-        checkpoint = folder / f'iter_{last}.pth'
-        worth = {}
-        for kind, band in (('classifier', []), ('band', ['--ignore-band', *IGNORE_BAND])):
-            out = folder / f'masks_{kind}'
-            worth[kind] = self._label(config, checkpoint, out, folder / f'make_{kind}', band)
-        return worth
+        return {
+            kind: self._label(config, folder, folder / f'masks_{kind}', band)
+            for kind, band in (('classifier', []), ('banded', ['--ignore-band', *IGNORE_BAND]))
+        }
 
     def segment(self, run: Run) -> dict:
         """Train a segmentor; returns its scores on the held-out folds."""
@@ -155,47 +160,50 @@ class Grid:
             'train_dataloader.dataset.pseudo_label_dir': self.masks(run),
             **dict(RECIPES[run.recipe].options),
         }
-        if self.iterations:
-            options |= {'train_cfg.max_iters': self.iterations}
-            options |= {'train_cfg.val_interval': self.iterations}
         return self._train(run.config, self.place(run), options, str(run))
 
     def teach(self, run: Run) -> dict:
         """Make the masks of a second round with a trained segmentor; returns their worth."""
         folder = self.place(run)
-        checkpoint = folder / (folder / 'last_checkpoint').read_text().strip().rpartition('/')[2]
-        return self._label(run.config, checkpoint, folder / 'pseudo_masks', folder / 'make', [])
+        return self._label(run.config, folder, folder / 'pseudo_masks', [])
 
     def _train(self, config: Path, folder: Path, options: dict, title: str) -> dict:
-        manifest = Path(str(options.get('train_dataloader.dataset.pseudo_label_dir')))
-        masks = manifest / 'manifest.json'
+        options = options | self.data | self.length
+        masks = Path(str(options.get('train_dataloader.dataset.pseudo_label_dir')))
+        manifest = masks / 'manifest.json'
         inputs = config_digest(
             Config.fromfile(config).to_dict(),
             {key: str(value) for key, value in options.items()},
-            masks.read_text() if masks.is_file() else None,
+            manifest.read_text() if manifest.is_file() else None,
         )
         result = folder / 'result.json'
         if result.is_file() and (found := json.loads(result.read_text()))['inputs'] == inputs:
             return found['scores']
         start = time.monotonic()
         command = ['tools/train.py', config, '--work-dir', folder]
-        self._call([*command, '--cfg-options', *map('='.join, _texts(options))], folder, title)
+        self._call([*command, *_options(options)], folder / 'train.log', title)
         scores = [entry for entry in logged(folder) if 'loss' not in entry][-1]
         seconds = round(time.monotonic() - start, 1)
         write_json(result, dict(title=title, inputs=inputs, seconds=seconds, scores=scores))
         return scores
 
-    def _label(
-        self, config: Path, checkpoint: Path, out: Path, work_dir: Path, arguments: list
-    ) -> dict:
+    def _label(self, config: Path, folder: Path, out: Path, arguments: list) -> dict:
+        """Make masks with the model that was trained in a folder; returns their worth."""
+        checkpoint = folder / Path((folder / 'last_checkpoint').read_text().strip()).name
+        manifest = out / 'manifest.json'
+        if manifest.is_file() and manifest.stat().st_mtime > checkpoint.stat().st_mtime:
+            found = json.loads(manifest.read_text())
+            if found['complete']:
+                return found['scores']
+        work_dir = folder / f'make_{out.name}'
         command = ['tools/gen_pseudo.py', config, checkpoint, '--out', out, '--overwrite']
-        self._call([*command, '--work-dir', work_dir, *arguments], work_dir, f'masks {out}')
-        return json.loads((out / 'manifest.json').read_text())['scores']
+        command += ['--work-dir', work_dir, *arguments, *_options(self.data)]
+        self._call(command, work_dir / 'gen_pseudo.log', f'masks {out}')
+        return json.loads(manifest.read_text())['scores']
 
-    def _call(self, command: list, folder: Path, title: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    def _call(self, command: list, log: Path, title: str) -> None:
+        log.parent.mkdir(parents=True, exist_ok=True)
         threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
-        log = folder / 'log.txt'
         with log.open('w') as file:
             done = subprocess.run(
                 [sys.executable, *map(str, command)],
@@ -225,8 +233,15 @@ class Grid:
         return results
 
 
-def _texts(options: dict) -> Iterable[tuple[str, str]]:
-    return ((key, str(value)) for key, value in options.items())
+def _options(options: dict[str, Any]) -> list[str]:
+    """Write settings for the command line."""
+    return ['--cfg-options', *(f'{key}={value}' for key, value in options.items())] * bool(options)
+
+
+def with_teachers(recipes: Iterable[str]) -> set[str]:
+    """Add the recipes whose segmentors make the masks of others."""
+    masks = {RECIPES[name].masks for name in recipes}
+    return {*recipes, *(masks & RECIPES.keys())}
 
 
 def setting(args: Namespace, data: Path) -> dict[str, Any]:
@@ -252,8 +267,13 @@ def main() -> None:
         '--jobs', type=int, default=1, help='trainings side by side, which share the cores'
     )
     parser.add_argument(
-        '--iterations', type=int, help="length of a segmentor's training (default: the config's)"
-    )
+        '--data-root', type=Path, metavar='DIR',
+        help='the synthetic tree (default: data/synthetic_pastis)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--iterations', type=int, metavar='N',
+        help='length of all trainings, for a trial whose figures mean nothing',
+    )  # fmt: skip
     parser.add_argument(
         '--segmentors', nargs='+', choices=SEGMENTORS, default=SEGMENTORS, metavar='NAME',
         help=f'which ones to train, of {", ".join(SEGMENTORS)} (default: all)',
@@ -263,20 +283,21 @@ def main() -> None:
         help=f'remedies to try on {ABLATED}, of {", ".join(RECIPES)} (default: all)',
     )  # fmt: skip
     args = parser.parse_args()
-    data = ROOT / 'data/synthetic_pastis/synthetic.json'
+    data_root = (args.data_root or ROOT / 'data/synthetic_pastis').resolve()
+    data = data_root / 'synthetic.json'
     if not data.is_file():
         parser.error(
-            f'{data.parent} is missing: run python tools/dataset_converters/'
-            f'make_synthetic_pastis.py --out data/synthetic_pastis'
+            f'{data} is missing: run python tools/dataset_converters/make_synthetic_pastis.py '
+            f'--out {data_root}'
         )
-    grid = Grid(args.work_dir.resolve(), args.jobs, args.iterations)
+    grid = Grid(args.work_dir.resolve(), args.jobs, args.data_root and data_root, args.iterations)
     worth = grid.each(grid.classify, range(args.seeds))
-    remedies = [name for name in args.recipes if name not in COMPARED]
     runs = [
         Run(model, recipe, seed)
         for seed in range(args.seeds)
         for model in sorted(args.segmentors, key=lambda name: name != ABLATED)
-        for recipe in (*COMPARED, *(remedies if model == ABLATED else ()))
+        for recipe in RECIPES
+        if recipe in COMPARED or (model == ABLATED and recipe in with_teachers(args.recipes))
     ]
     scores: dict[Run, dict] = {}
     relabelled: dict[Run, dict] = {}
