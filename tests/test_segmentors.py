@@ -12,6 +12,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS, OPTIM_WRAPPERS
 from mmseg.structures import SegDataSample
 
+from mmexact.pseudo_masks import PseudoMaskWriter
 from mmexact.sits import fold_time
 from tests.data import write_pastis
 
@@ -128,6 +129,23 @@ def shrink(cfg: Config, tree: Path, work_dir: Path) -> Config:
     )
     cfg.train_dataloader.dataset.pseudo_label_dir = None
     return cfg
+
+
+@pytest.mark.parametrize('name', ['seg_utae_pastis_plus', 'seg_utae_demo_plus'])
+def test_a_plus_config_learns_from_masks_and_weights(name, tree, tmp_path):
+    cfg = shrink(load(name), tree, tmp_path)
+    classes = cfg.train_dataloader.dataset.get('metainfo', {}).get('classes', range(19))
+    masks = PseudoMaskWriter(tmp_path / 'masks', {}, classes, [[0, 0, 0]] * len(classes))
+    for patch in (1, 2, 3):
+        mask = np.full((24, 24), patch, np.uint8)
+        mask[:4] = 255
+        masks.write(f'{patch}_0', mask, np.linspace(0, 1, 576).reshape(24, 24))
+    cfg.train_dataloader.dataset.pseudo_label_dir = str(tmp_path / 'masks')
+    run = Runner.from_cfg(cfg)
+    run.train()
+    assert run.iter == 1
+    sample = run.train_dataloader.dataset[0]['data_samples']
+    assert sample.pixel_weight.data.unique().numel() > 100
 
 
 @pytest.mark.parametrize('name', SEGMENTORS)

@@ -76,6 +76,14 @@ RECIPES = {
     'weights': Recipe('confidence weights', options=tuple(WEIGHTS.items())),
     'ema': Recipe('EMA', options=tuple(EMA.items())),
     'round2': Recipe('second round', masks='pseudo'),
+    'band_weights': Recipe(
+        'ignore band, confidence weights', masks='banded', options=tuple(WEIGHTS.items())
+    ),
+    'band_weights_ema': Recipe(
+        'ignore band, confidence weights, EMA',
+        masks='banded',
+        options=tuple((WEIGHTS | EMA).items()),
+    ),
     'weights_round2': Recipe(
         'confidence weights, second round', masks='weights', options=tuple(WEIGHTS.items())
     ),
