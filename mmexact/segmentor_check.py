@@ -7,6 +7,7 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import HOOKS, MODELS
 from torch import Tensor, nn
 
@@ -82,6 +83,19 @@ def check_classes(model: nn.Module, classes: Sequence[str] | None) -> None:
             )
 
 
+def check_weights(model: nn.Module, dataset: Any) -> None:
+    """Check that a segmentor looks at the weights of pixels that its training data have.
+
+    Raises:
+        ValueError: It does not.
+    """
+    if getattr(dataset, 'pixel_weights', False) and type(model) is EncoderDecoder:
+        raise ValueError(
+            'train_dataloader.dataset.pixel_weights=True, but model.type=EncoderDecoder does not '
+            'look at weights: set model.type=WeightedEncoderDecoder'
+        )
+
+
 def check_channels_once(backbone: nn.Module) -> None:
     """Let a backbone's first 2-D convolution check the channels that it gets, once."""
     conv = first_convolution(backbone)
@@ -107,12 +121,14 @@ class SegmentorCheckHook(Hook):
     """Checks that a segmentor fits its data, with messages that name the config key.
 
     Before training, validation and test the classes of all heads are compared with those of the
-    dataset; at the first batch, the channels of a 2-D backbone's first layer with the data's.
+    dataset, and before training its weights of pixels with the model; at the first batch, the
+    channels of a 2-D backbone's first layer with the data's.
     """
 
     def before_train(self, runner: Runner) -> None:
         """Check the model against the training data."""
         self._check(runner, runner.train_dataloader)
+        check_weights(_bare(runner.model), runner.train_dataloader.dataset)
 
     def before_val(self, runner: Runner) -> None:
         """Check the model against the validation data."""
@@ -123,7 +139,11 @@ class SegmentorCheckHook(Hook):
         self._check(runner, runner.test_dataloader)
 
     def _check(self, runner: Runner, dataloader: Any) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = _bare(runner.model)
         check_classes(model, dataloader.dataset.metainfo.get('classes'))
         if hasattr(model, 'backbone'):
             check_channels_once(model.backbone)
+
+
+def _bare(model: nn.Module) -> Any:
+    return model.module if is_model_wrapper(model) else model

@@ -81,6 +81,19 @@ def test_a_head_with_other_classes_than_the_masks(key, tree, tmp_path):  # noqa:
         Runner.from_cfg(cfg).train()
 
 
+def test_weights_that_the_model_does_not_look_at(tree, tmp_path):  # noqa: F811
+    cfg = shrink(load('seg_fcn_demo'), tree, tmp_path)
+    # The check comes before the first batch, so that no mask has to be there to be read.
+    for patch in (1, 2, 3):
+        for folder in (tmp_path / 'masks', tmp_path / 'masks/weights'):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f'{patch}_0.png').touch()
+    masks = dict(pseudo_label_dir=str(tmp_path / 'masks'), pixel_weights=True)
+    cfg.train_dataloader.dataset.update(masks)
+    with pytest.raises(ValueError, match=r'set model\.type=WeightedEncoderDecoder'):
+        Runner.from_cfg(cfg).train()
+
+
 def test_heads_in_lists_are_named_by_their_place():
     model = MODELS.build(load('seg_fcn_demo').model)
     model.auxiliary_head = torch.nn.ModuleList([model.auxiliary_head, model.auxiliary_head])

@@ -38,7 +38,7 @@ def folder(tmp_path_factory) -> Path:
 
 ARGUMENTS = [
     '--data-root', 'data', '--work-dir', 'work', '--page', 'docs/results.md', '--iterations', '2',
-    '--seeds', '1', '--segmentors', 'utae', '--recipes', 'band', 'weights_round2',
+    '--seeds', '1', '--segmentors', 'utae', '--recipes', 'band_weights', 'round2',
     '--jobs', '2',
 ]  # fmt: skip
 
@@ -53,8 +53,7 @@ def ran(folder) -> subprocess.CompletedProcess:
 def test_everything_is_trained_scored_and_shown(ran, folder):
     results = json.loads((folder / 'work/results.json').read_text())
     recipes = results['segmentors']['utae']
-    # The masks of the second round need a segmentor trained with weights.
-    assert list(recipes) == ['pseudo', 'full', 'band', 'weights', 'weights_round2']
+    assert list(recipes) == ['pseudo', 'full', 'round2', 'band_weights']
     assert results['classifier']['0']['classifier']['pseudo/background_score'] == 0.33
     page = (folder / 'docs/results.md').read_text()
     for title, runs in recipes.items():
@@ -73,20 +72,20 @@ def test_everything_is_trained_scored_and_shown(ran, folder):
 def test_weights_and_masks_are_those_of_the_recipe(ran, folder):
     for recipe, masks in (
         ('pseudo', 'masks_classifier'),
-        ('band', 'masks_banded'),
-        ('weights_round2', 'weights/seed0/pseudo_masks'),
+        ('band_weights', 'masks_banded'),
+        ('round2', 'pseudo/seed0/pseudo_masks'),
     ):
         (config,) = (folder / f'work/utae/{recipe}/seed0').glob('*.py')
         text = config.read_text()
         assert masks in text
         assert ('WeightedEncoderDecoder' in text) == ('weights' in recipe)
-    manifest = folder / 'work/utae/weights/seed0/pseudo_masks/manifest.json'
+    manifest = folder / 'work/utae/pseudo/seed0/pseudo_masks/manifest.json'
     assert json.loads(manifest.read_text())['complete'] is True
 
 
 def test_a_second_run_trains_nothing(ran, folder):
     before = {path: path.stat().st_mtime_ns for path in (folder / 'work').rglob('iter_2.pth')}
-    assert len(before) == 6
+    assert len(before) == 5
     done = call(folder, *ARGUMENTS)
     assert done.returncode == 0, done.stdout + done.stderr
     assert {path: path.stat().st_mtime_ns for path in before} == before

@@ -175,20 +175,21 @@ def remedy_table(results: dict[str, Any]) -> str:
     for name, recipes in results['segmentors'].items():
         if len(recipes) == 2:
             continue
-        plain = recipes['pseudo']
+        seeds = min(len(runs) for runs in recipes.values())
+        plain, full = (recipes[name][:seeds] for name in ('pseudo', 'full'))
         rows = [
             (
                 results['titles'][recipe],
-                spread(values(runs, 'aAcc')),
-                spread(values(runs, 'mIoU')),
-                spread([a['mIoU'] - b['mIoU'] for a, b in zip(runs, plain, strict=True)]),
-                spread(ratios(runs, recipes['full'])),
+                spread(values(runs[:seeds], 'aAcc')),
+                spread(values(runs[:seeds], 'mIoU')),
+                spread([a['mIoU'] - b['mIoU'] for a, b in zip(runs, plain, strict=False)]),
+                spread(ratios(runs[:seeds], full)),
             )
             for recipe, runs in recipes.items()
             if recipe != 'full'
         ]
         tables.append(
-            f'With {NAMES[name]}:\n\n'
+            f'With {NAMES[name]}, {seeds} seeds:\n\n'
             + table('recipe | OA | mIoU | gain in mIoU | ratio to true masks', rows)
         )
     return '\n'.join(tables)

@@ -60,7 +60,7 @@ class Recipe:
     Attributes:
         title: What it is called on the page.
         masks: Which masks it learns from: of the 'classifier', its 'banded' ones (with an ignore
-            band), 'true' ones, or the name of the recipe whose segmentor makes them.
+            band), 'true' ones, or those of the segmentor that learned by the recipe 'pseudo'.
         options: Settings that replace those of the config.
     """
 
@@ -84,9 +84,6 @@ RECIPES = {
         masks='banded',
         options=tuple((WEIGHTS | EMA).items()),
     ),
-    'weights_round2': Recipe(
-        'confidence weights, second round', masks='weights', options=tuple(WEIGHTS.items())
-    ),
 }
 COMPARED = ('pseudo', 'full')
 
@@ -107,8 +104,8 @@ class Run:
     @property
     def teacher(self) -> 'Run | None':
         """The training whose segmentor makes the masks of this one."""
-        masks = RECIPES[self.recipe].masks
-        return Run(self.model, masks, self.seed) if masks in RECIPES else None
+        second = RECIPES[self.recipe].masks == 'pseudo'
+        return Run(self.model, 'pseudo', self.seed) if second else None
 
     def __str__(self) -> str:
         return f'{self.model}, {RECIPES[self.recipe].title}, seed {self.seed}'
@@ -246,10 +243,10 @@ def _options(options: dict[str, Any]) -> list[str]:
     return ['--cfg-options', *(f'{key}={value}' for key, value in options.items())] * bool(options)
 
 
-def with_teachers(recipes: Iterable[str]) -> set[str]:
-    """Add the recipes whose segmentors make the masks of others."""
-    masks = {RECIPES[name].masks for name in recipes}
-    return {*recipes, *(masks & RECIPES.keys())}
+def by_seed(results: dict[Run, dict], model: str, recipe: str) -> list[dict]:
+    """Collect the results of one recipe, in the order of the seeds."""
+    runs = [run for run in results if (run.model, run.recipe) == (model, recipe)]
+    return [results[run] for run in sorted(runs, key=lambda run: run.seed)]
 
 
 def setting(args: Namespace, data: Path) -> dict[str, Any]:
@@ -271,6 +268,10 @@ def main() -> None:
     parser.add_argument('--work-dir', type=Path, default=ROOT / 'work_dirs/results', metavar='DIR')
     parser.add_argument('--page', type=Path, default=ROOT / 'docs/results.md', metavar='FILE')
     parser.add_argument('--seeds', type=int, default=3, help='number of seeds (default: 3)')
+    parser.add_argument(
+        '--recipe-seeds', type=int, metavar='N',
+        help=f'number of seeds of the remedies on {ABLATED} (default: that of --seeds)',
+    )  # fmt: skip
     parser.add_argument(
         '--jobs', type=int, default=1, help='trainings side by side, which share the cores'
     )
@@ -305,17 +306,17 @@ def main() -> None:
         for seed in range(args.seeds)
         for model in sorted(args.segmentors, key=lambda name: name != ABLATED)
         for recipe in RECIPES
-        if recipe in COMPARED or (model == ABLATED and recipe in with_teachers(args.recipes))
+        if recipe in COMPARED
+        or (
+            model == ABLATED
+            and recipe in args.recipes
+            and (args.recipe_seeds is None or seed < args.recipe_seeds)
+        )
     ]
-    scores: dict[Run, dict] = {}
-    relabelled: dict[Run, dict] = {}
-    rest = runs
-    while rest:
-        ready = [run for run in rest if run.teacher is None or run.teacher in scores]
-        teachers = {run.teacher for run in ready if run.teacher} - relabelled.keys()
-        relabelled |= grid.each(grid.teach, sorted(teachers, key=str))
-        scores |= grid.each(grid.segment, ready)
-        rest = [run for run in rest if run not in scores]
+    scores = grid.each(grid.segment, [run for run in runs if run.teacher is None])
+    second = [run for run in runs if run.teacher]
+    relabelled = grid.each(grid.teach, [run.teacher for run in second])
+    scores |= grid.each(grid.segment, second)
     torch.set_num_threads(os.cpu_count() or 1)
     costs = {model: measure_cost(Run(model, 'full', 0).config) for model in args.segmentors}
     results = dict(
@@ -324,18 +325,16 @@ def main() -> None:
         classifier={str(seed): worth[seed] for seed in range(args.seeds)},
         segmentors={
             model: {
-                recipe: [scores[Run(model, recipe, seed)] for seed in range(args.seeds)]
+                recipe: by_seed(scores, model, recipe)
                 for recipe in RECIPES
-                if Run(model, recipe, 0) in scores
+                if by_seed(scores, model, recipe)
             }
             for model in args.segmentors
         },
         relabelled={
-            RECIPES[recipe].title: [
-                relabelled[Run(ABLATED, recipe, seed)] for seed in range(args.seeds)
-            ]
+            RECIPES[recipe].title: by_seed(relabelled, ABLATED, recipe)
             for recipe in RECIPES
-            if Run(ABLATED, recipe, 0) in relabelled
+            if by_seed(relabelled, ABLATED, recipe)
         },
         costs=costs,
     )
