@@ -79,11 +79,6 @@ RECIPES = {
     'band_weights': Recipe(
         'ignore band, confidence weights', masks='banded', options=tuple(WEIGHTS.items())
     ),
-    'band_weights_ema': Recipe(
-        'ignore band, confidence weights, EMA',
-        masks='banded',
-        options=tuple((WEIGHTS | EMA).items()),
-    ),
 }
 COMPARED = ('pseudo', 'full')
 
