@@ -36,7 +36,8 @@ def computes_bfloat16(device_type: str) -> bool:
     if platform.machine().lower() in ('x86_64', 'amd64'):
         # oneDNN also says yes to AVX-512 without bfloat16, where it converts to and fro.
         return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    mkldnn = torch.backends.mkldnn.is_available()
+    return mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 @cache

@@ -238,15 +238,18 @@ def _options(options: dict[str, Any]) -> list[str]:
     return ['--cfg-options', *(f'{key}={value}' for key, value in options.items())] * bool(options)
 
 
-def by_seed(results: dict[Run, dict], model: str, recipe: str) -> list[dict]:
-    """Collect the results of one recipe, in the order of the seeds."""
-    runs = [run for run in results if (run.model, run.recipe) == (model, recipe)]
-    return [results[run] for run in sorted(runs, key=lambda run: run.seed)]
+def by_recipe(results: dict[Run, dict], model: str) -> dict[str, list[dict]]:
+    """Sort the results of a segmentor by recipe, and each recipe's by seed."""
+    sorted_runs = sorted((run for run in results if run.model == model), key=lambda run: run.seed)
+    collected: dict[str, list[dict]] = {name: [] for name in RECIPES}
+    for run in sorted_runs:
+        collected[run.recipe].append(results[run])
+    return {name: runs for name, runs in collected.items() if runs}
 
 
-def setting(args: Namespace, data: Path) -> dict[str, Any]:
+def setting(args: Namespace) -> dict[str, Any]:
     """Say what the page's figures were measured on."""
-    tree = json.loads(data.read_text())
+    tree = json.loads(args.data.read_text())
     cfg = Config.fromfile(Run(args.segmentors[0], 'full', 0).config)
     return dict(
         patches=f'{tree["num_patches"]} patches written by `make_synthetic_pastis.py`, difficulty '
@@ -257,8 +260,8 @@ def setting(args: Namespace, data: Path) -> dict[str, Any]:
     )
 
 
-def main() -> None:
-    """Run the grid as the command line says, and write the page."""
+def parse_arguments() -> Namespace:
+    """Read the command line; ``data`` becomes the description of the synthetic tree."""
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument('--work-dir', type=Path, default=ROOT / 'work_dirs/results', metavar='DIR')
     parser.add_argument('--page', type=Path, default=ROOT / 'docs/results.md', metavar='FILE')
@@ -288,50 +291,49 @@ def main() -> None:
     )  # fmt: skip
     args = parser.parse_args()
     data_root = (args.data_root or ROOT / 'data/synthetic_pastis').resolve()
-    data = data_root / 'synthetic.json'
-    if not data.is_file():
+    args.data_root = args.data_root and data_root
+    args.data = data_root / 'synthetic.json'
+    if not args.data.is_file():
         parser.error(
-            f'{data} is missing: run python tools/dataset_converters/make_synthetic_pastis.py '
+            f'{args.data} is missing: run python tools/dataset_converters/make_synthetic_pastis.py '
             f'--out {data_root}'
         )
-    grid = Grid(args.work_dir.resolve(), args.jobs, args.data_root and data_root, args.iterations)
-    worth = grid.each(grid.classify, range(args.seeds))
-    runs = [
+    return args
+
+
+def plan(args: Namespace) -> list[Run]:
+    """List all trainings of segmentors, one seed after the other."""
+    recipe_seeds = args.seeds if args.recipe_seeds is None else args.recipe_seeds
+    return [
         Run(model, recipe, seed)
         for seed in range(args.seeds)
         for model in sorted(args.segmentors, key=lambda name: name != ABLATED)
         for recipe in RECIPES
         if recipe in COMPARED
-        or (
-            model == ABLATED
-            and recipe in args.recipes
-            and (args.recipe_seeds is None or seed < args.recipe_seeds)
-        )
+        or (model == ABLATED and recipe in args.recipes and seed < recipe_seeds)
     ]
+
+
+def main() -> None:
+    """Run the grid as the command line says, and write the page."""
+    args = parse_arguments()
+    grid = Grid(args.work_dir.resolve(), args.jobs, args.data_root, args.iterations)
+    worth = grid.each(grid.classify, range(args.seeds))
+    runs = plan(args)
     scores = grid.each(grid.segment, [run for run in runs if run.teacher is None])
     second = [run for run in runs if run.teacher]
     relabelled = grid.each(grid.teach, [run.teacher for run in second])
     scores |= grid.each(grid.segment, second)
     torch.set_num_threads(os.cpu_count() or 1)
-    costs = {model: measure_cost(Run(model, 'full', 0).config) for model in args.segmentors}
     results = dict(
-        setting=setting(args, data),
+        setting=setting(args),
         titles={name: recipe.title for name, recipe in RECIPES.items()},
-        classifier={str(seed): worth[seed] for seed in range(args.seeds)},
-        segmentors={
-            model: {
-                recipe: by_seed(scores, model, recipe)
-                for recipe in RECIPES
-                if by_seed(scores, model, recipe)
-            }
-            for model in args.segmentors
-        },
+        classifier=worth,
+        segmentors={model: by_recipe(scores, model) for model in args.segmentors},
         relabelled={
-            RECIPES[recipe].title: by_seed(relabelled, ABLATED, recipe)
-            for recipe in RECIPES
-            if by_seed(relabelled, ABLATED, recipe)
+            RECIPES[recipe].title: runs for recipe, runs in by_recipe(relabelled, ABLATED).items()
         },
-        costs=costs,
+        costs={model: measure_cost(Run(model, 'full', 0).config) for model in args.segmentors},
     )
     write_json(args.work_dir / 'results.json', results)
     write_page(args.page, results)
