@@ -73,8 +73,10 @@ def test_ranks_hold_the_prototypes_of_all_their_samples(folder):
 
 
 def test_ranks_share_the_work_of_pseudo_masks(folder):
+    pictures = {f'{name}.png' for name in WINDOWS}
     names = {path.name for path in (folder / 'masks').iterdir()}
-    assert names == {f'{name}.png' for name in WINDOWS} | {'manifest.json'}
+    assert names == pictures | {'manifest.json', 'weights'}
+    assert {path.name for path in (folder / 'masks/weights').iterdir()} == pictures
     manifest = json.loads((folder / 'masks' / 'manifest.json').read_text())
     assert manifest['complete'] is True
     assert sum(manifest['pixels'].values()) == 12 * 16
@@ -88,3 +90,5 @@ def test_ranks_share_the_work_of_pseudo_masks(folder):
     for name in WINDOWS:
         mask = (folder / 'masks' / f'{name}.png').read_bytes()
         assert mask == (folder / 'single_masks' / f'{name}.png').read_bytes()
+        weights = (folder / 'masks/weights' / f'{name}.png').read_bytes()
+        assert weights == (folder / 'single_masks/weights' / f'{name}.png').read_bytes()
