@@ -134,6 +134,8 @@ def shrink(cfg: Config, tree: Path, work_dir: Path) -> Config:
 @pytest.mark.parametrize('name', ['seg_utae_pastis_plus', 'seg_utae_demo_plus'])
 def test_a_plus_config_learns_from_masks_and_weights(name, tree, tmp_path):
     cfg = shrink(load(name), tree, tmp_path)
+    cfg.model.type = 'WeightedEncoderDecoder'
+    cfg.train_dataloader.dataset.pixel_weights = True
     classes = cfg.train_dataloader.dataset.get('metainfo', {}).get('classes', range(19))
     masks = PseudoMaskWriter(tmp_path / 'masks', {}, classes, [[0, 0, 0]] * len(classes))
     for patch in (1, 2, 3):

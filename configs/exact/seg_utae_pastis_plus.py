@@ -1,6 +1,6 @@
-"""Stage 3 on PASTIS: U-TAE: masks with an ignore band, pixels weighted by confidence.
+"""Stage 3 on PASTIS: U-TAE with pixels near the background score ignored.
 
-docs/segmentors.md has the command that makes the masks, and what this gains.
+docs/segmentors.md has the command that makes the masks, and other remedies against their errors.
 
 python tools/train.py configs/exact/seg_utae_pastis_plus.py
 """
@@ -8,6 +8,5 @@ python tools/train.py configs/exact/seg_utae_pastis_plus.py
 _base_ = './seg_utae_pastis.py'
 
 work_dir = './work_dirs/seg_utae_pastis_plus/rotation{{$ROTATION:1}}'
-model = dict(type='WeightedEncoderDecoder')
 pseudo_label_dir = 'work_dirs/cls_pastis/rotation{{$ROTATION:1}}/pseudo_masks_band'
-train_dataloader = dict(dataset=dict(pseudo_label_dir=pseudo_label_dir, pixel_weights=True))
+train_dataloader = dict(dataset=dict(pseudo_label_dir=pseudo_label_dir))
