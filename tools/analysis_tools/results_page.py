@@ -25,9 +25,10 @@ PICTURE = 'images/results.png'
 HEAD = """# Results
 
 What each shipped segmentor makes of the pseudo masks of the demo's classifier, beside what it makes
-of true masks. **The data are synthetic** ({patches}): the figures compare segmentors
-and recipes with one another, and show that all of them train. They do not say how well PASTIS, or
-your region, is mapped; the paper's figures on PASTIS stand [below](#pastis).
+of true masks. **The data are synthetic** ({patches}):
+the figures compare segmentors and recipes with one another, and show that all of them train. They
+do not say how well PASTIS, or your region, is mapped; the paper's figures on PASTIS stand
+[below](#pastis).
 
 {command}
 
@@ -35,7 +36,8 @@ wrote this page. {seeds} seeds, each from its own classifier on; mean ± standar
 percent. Pixel labels of the training windows serve the columns "true masks" and the scores of the
 masks only: not the pseudo masks, not the background score (0.33), not the choice of a checkpoint
 (the last one is taken). Segmentors are scored on the held-out fold 5. They are the small ones of
-`configs/exact/seg_*_demo.py`, {iterations} iterations of 16 windows.
+`configs/exact/seg_*_demo.py`, {iterations} iterations of 16 windows: short trainings, after which
+networks that learn slowly are far from their best, and ratios above 100 are chance.
 """
 TARGETS = """## PASTIS
 
@@ -189,7 +191,7 @@ def remedy_table(results: dict[str, Any]) -> str:
             if recipe != 'full'
         ]
         tables.append(
-            f'With {NAMES[name]}, {seeds} seeds:\n\n'
+            f'With {NAMES[name]}, {seeds} seeds. Differences well below the deviation say nothing.\n\n'
             + table('recipe | OA | mIoU | gain in mIoU | ratio to true masks', rows)
         )
     return '\n'.join(tables)
