@@ -191,7 +191,7 @@ def remedy_table(results: dict[str, Any]) -> str:
             if recipe != 'full'
         ]
         tables.append(
-            f'With {NAMES[name]}, {seeds} seeds. Differences well below the deviation say nothing.\n\n'
+            f'With {NAMES[name]}, {seeds} seeds; differences below the deviation say nothing.\n\n'
             + table('recipe | OA | mIoU | gain in mIoU | ratio to true masks', rows)
         )
     return '\n'.join(tables)
