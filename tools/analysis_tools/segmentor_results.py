@@ -11,12 +11,8 @@ import importlib.util
 import json
 import os
 import shlex
-import subprocess
 import sys
-import time
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,19 +24,15 @@ import torch
 from mmengine.config import Config
 from results_page import write_page
 from segmentor_cost import measure_cost
+from training_grid import IGNORE_BAND, ROOT, TrainingGrid, grid_parser, parse_grid
 
-from mmexact.hooks import config_digest
-from mmexact.report_pictures import logged
-from mmexact.steps import duration, write_json
+from mmexact.steps import write_json
 
-ROOT = Path(__file__).resolve().parents[2]
-CLASSIFIER = 'cls_demo'
 SEGMENTORS = (
     'tsvit', 'utae', 'uconvlstm', 'unet3d', 'upernet_convnext', 'segformer', 'deeplabv3plus', 'fcn',
 )  # fmt: skip
 ABLATED = 'utae'
 HELD_OUT_FOLDS = '[5]'
-IGNORE_BAND = (0.2, 0.5)
 
 WEIGHTS = {
     'model.type': 'WeightedEncoderDecoder',
@@ -106,28 +98,8 @@ class Run:
         return f'{self.model}, {RECIPES[self.recipe].title}, seed {self.seed}'
 
 
-class Grid:
-    """All trainings, in a folder.
-
-    Args:
-        folder: Folder of all results.
-        jobs: How many trainings run side by side; each has its share of the cores.
-        data_root: The synthetic tree, where it is not that of the configs.
-        iterations: Length of all trainings, where it is not that of the configs.
-    """
-
-    def __init__(
-        self, folder: Path, jobs: int, data_root: Path | None, iterations: int | None
-    ) -> None:
-        self.folder, self.jobs = folder, jobs
-        self.data: dict[str, Any] = {}
-        if data_root:
-            loaders = ('train', 'val', 'test')
-            self.data = {f'{loop}_dataloader.dataset.data_root': data_root for loop in loaders}
-        self.length: dict[str, Any] = {}
-        if iterations:
-            self.length = {f'train_cfg.{key}': iterations for key in ('max_iters', 'val_interval')}
-        self.start = time.monotonic()
+class Grid(TrainingGrid):
+    """All trainings, in a folder."""
 
     def place(self, run: Run) -> Path:
         """Folder of a training."""
@@ -140,17 +112,7 @@ class Grid:
             return None
         if run.teacher is not None:
             return self.place(run.teacher) / 'pseudo_masks'
-        return self.folder / CLASSIFIER / f'seed{run.seed}' / f'masks_{kind}'
-
-    def classify(self, seed: int) -> dict:
-        """Train a classifier and make its masks; returns what they are worth."""
-        folder = self.folder / CLASSIFIER / f'seed{seed}'
-        config = ROOT / f'configs/exact/{CLASSIFIER}.py'
-        self._train(config, folder, {'randomness.seed': seed}, f'classifier, seed {seed}')
-        return {
-            kind: self._label(config, folder, folder / f'masks_{kind}', band)
-            for kind, band in (('classifier', []), ('banded', ['--ignore-band', *IGNORE_BAND]))
-        }
+        return self.classifier_masks(run.seed, kind)
 
     def segment(self, run: Run) -> dict:
         """Train a segmentor; returns its scores on the held-out folds."""
@@ -160,82 +122,12 @@ class Grid:
             'train_dataloader.dataset.pseudo_label_dir': self.masks(run),
             **dict(RECIPES[run.recipe].options),
         }
-        return self._train(run.config, self.place(run), options, str(run))
+        return self.train(run.config, self.place(run), options, str(run))
 
     def teach(self, run: Run) -> dict:
         """Make the masks of a second round with a trained segmentor; returns their worth."""
         folder = self.place(run)
-        return self._label(run.config, folder, folder / 'pseudo_masks', [])
-
-    def _train(self, config: Path, folder: Path, options: dict, title: str) -> dict:
-        options = options | self.data | self.length
-        masks = Path(str(options.get('train_dataloader.dataset.pseudo_label_dir')))
-        manifest = masks / 'manifest.json'
-        inputs = config_digest(
-            Config.fromfile(config).to_dict(),
-            {key: str(value) for key, value in options.items()},
-            manifest.read_text() if manifest.is_file() else None,
-        )
-        result = folder / 'result.json'
-        if result.is_file() and (found := json.loads(result.read_text()))['inputs'] == inputs:
-            return found['scores']
-        start = time.monotonic()
-        command = ['tools/train.py', config, '--work-dir', folder]
-        self._call([*command, *_options(options)], folder / 'train.log', title)
-        scores = [entry for entry in logged(folder) if 'loss' not in entry][-1]
-        seconds = round(time.monotonic() - start, 1)
-        write_json(result, dict(title=title, inputs=inputs, seconds=seconds, scores=scores))
-        return scores
-
-    def _label(self, config: Path, folder: Path, out: Path, arguments: list) -> dict:
-        """Make masks with the model that was trained in a folder; returns their worth."""
-        checkpoint = folder / Path((folder / 'last_checkpoint').read_text().strip()).name
-        manifest = out / 'manifest.json'
-        if manifest.is_file() and manifest.stat().st_mtime > checkpoint.stat().st_mtime:
-            found = json.loads(manifest.read_text())
-            if found['complete']:
-                return found['scores']
-        work_dir = folder / f'make_{out.name}'
-        command = ['tools/gen_pseudo.py', config, checkpoint, '--out', out, '--overwrite']
-        command += ['--work-dir', work_dir, *arguments, *_options(self.data)]
-        self._call(command, work_dir / 'gen_pseudo.log', f'masks {out}')
-        return json.loads(manifest.read_text())['scores']
-
-    def _call(self, command: list, log: Path, title: str) -> None:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
-        with log.open('w') as file:
-            done = subprocess.run(
-                [sys.executable, *map(str, command)],
-                cwd=ROOT,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                env=dict(os.environ, OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads),
-            )
-        if done.returncode:
-            raise RuntimeError(f'{title}: failed with status {done.returncode}; {log} says why')
-
-    def each(self, work: Any, items: Iterable[Any]) -> dict[Any, dict]:
-        """Do the same work on several items, some side by side, and say how far it is."""
-        items = list(items)
-        results = {}
-        with ThreadPoolExecutor(self.jobs) as pool:
-            futures = {pool.submit(work, item): item for item in items}
-            try:
-                for future in as_completed(futures):
-                    item = futures[future]
-                    results[item] = future.result()
-                    elapsed = duration(time.monotonic() - self.start)
-                    print(f'[{len(results)}/{len(items)}, {elapsed}] {item}', flush=True)
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-        return results
-
-
-def _options(options: dict[str, Any]) -> list[str]:
-    """Write settings for the command line."""
-    return ['--cfg-options', *(f'{key}={value}' for key, value in options.items())] * bool(options)
+        return self.make_masks(run.config, folder, folder / 'pseudo_masks', [])
 
 
 def by_recipe(results: dict[Run, dict], model: str) -> dict[str, list[dict]]:
@@ -261,25 +153,12 @@ def setting(args: Namespace) -> dict[str, Any]:
 
 
 def parse_arguments() -> Namespace:
-    """Read the command line; ``data`` becomes the description of the synthetic tree."""
-    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument('--work-dir', type=Path, default=ROOT / 'work_dirs/results', metavar='DIR')
+    """Read the command line."""
+    parser = grid_parser(__doc__, 'work_dirs/results')
     parser.add_argument('--page', type=Path, default=ROOT / 'docs/results.md', metavar='FILE')
-    parser.add_argument('--seeds', type=int, default=3, help='number of seeds (default: 3)')
     parser.add_argument(
         '--recipe-seeds', type=int, metavar='N',
         help=f'number of seeds of the remedies on {ABLATED} (default: that of --seeds)',
-    )  # fmt: skip
-    parser.add_argument(
-        '--jobs', type=int, default=1, help='trainings side by side, which share the cores'
-    )
-    parser.add_argument(
-        '--data-root', type=Path, metavar='DIR',
-        help='the synthetic tree (default: data/synthetic_pastis)',
-    )  # fmt: skip
-    parser.add_argument(
-        '--iterations', type=int, metavar='N',
-        help='length of all trainings, for a trial whose figures mean nothing',
     )  # fmt: skip
     parser.add_argument(
         '--segmentors', nargs='+', choices=SEGMENTORS, default=SEGMENTORS, metavar='NAME',
@@ -289,16 +168,7 @@ def parse_arguments() -> Namespace:
         '--recipes', nargs='*', choices=RECIPES, default=tuple(RECIPES), metavar='NAME',
         help=f'remedies to try on {ABLATED}, of {", ".join(RECIPES)} (default: all)',
     )  # fmt: skip
-    args = parser.parse_args()
-    data_root = (args.data_root or ROOT / 'data/synthetic_pastis').resolve()
-    args.data_root = args.data_root and data_root
-    args.data = data_root / 'synthetic.json'
-    if not args.data.is_file():
-        parser.error(
-            f'{args.data} is missing: run python tools/dataset_converters/make_synthetic_pastis.py '
-            f'--out {data_root}'
-        )
-    return args
+    return parse_grid(parser)
 
 
 def plan(args: Namespace) -> list[Run]:
@@ -317,8 +187,9 @@ def plan(args: Namespace) -> list[Run]:
 def main() -> None:
     """Run the grid as the command line says, and write the page."""
     args = parse_arguments()
-    grid = Grid(args.work_dir.resolve(), args.jobs, args.data_root, args.iterations)
-    worth = grid.each(grid.classify, range(args.seeds))
+    grid = Grid(args.work_dir, args.jobs, args.data_root, args.iterations)
+    grid.each(grid.classify, range(args.seeds))
+    worth = grid.each(grid.label, range(args.seeds))
     runs = plan(args)
     scores = grid.each(grid.segment, [run for run in runs if run.teacher is None])
     second = [run for run in runs if run.teacher]
