@@ -64,6 +64,7 @@ class BFloat16OptimWrapper(OptimWrapper):
     On a CPU without bfloat16 instructions everything stays float32, with a warning.
     """
 
+    @torch.compiler.disable  # which would not see the cache of mixed_precision
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         """Autocast to bfloat16 where the model's weights are."""

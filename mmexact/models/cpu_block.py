@@ -85,6 +85,7 @@ class Kept(NamedTuple):
     hidden: Tensor  # (b, R, 4 D), before the activation
 
 
+@torch.compiler.disable  # which would take minutes over it and make nothing faster
 def run_block(
     x: Tensor, key_bias: Tensor | None, weights: Weights, settings: Settings
 ) -> tuple[Tensor, Tensor | None]:
@@ -145,6 +146,7 @@ class _Block(torch.autograd.Function):
         return out, class_attention
 
     @staticmethod
+    @torch.compiler.disable
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         settings = ctx.settings

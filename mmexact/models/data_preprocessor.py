@@ -50,6 +50,7 @@ class SITSDataPreprocessor(BaseDataPreprocessor):
             tensor = torch.tensor(values, dtype=torch.float32).view(-1, 1, 1)
             self.register_buffer(name, tensor, persistent=False)
 
+    @torch.compiler.disable  # which fails on samples that carry arrays
     def forward(self, data: dict, training: bool = False) -> dict[str, Any]:
         """Prepare one batch.
 

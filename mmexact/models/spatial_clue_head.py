@@ -144,14 +144,19 @@ class SpatialClueHead(BaseModule):
         """
         aux = F.multilabel_soft_margin_loss(temporal_maps.float().mean((2, 3)), image_labels)
         aux = aux + F.multilabel_soft_margin_loss(spatial_maps.float().mean((2, 3)), image_labels)
-        if self._steps >= self.start_iter:
+        if self._count_step():
             cams = self.raw_cam(temporal_maps, spatial_maps).detach()
             clue = self._contrastive_loss(cams, tokens, image_labels)
         else:
             clue = temporal_maps.new_zeros(())
+        return dict(loss_aux=self.aux_weight / 2 * aux, loss_clue=self.loss_weight * clue)
+
+    @torch.compiler.disable  # which would compile anew for every number that it sees
+    def _count_step(self) -> bool:
+        """Count a training step; returns whether the prototypes have started before it."""
         self.step += 1
         self._steps += 1
-        return dict(loss_aux=self.aux_weight / 2 * aux, loss_clue=self.loss_weight * clue)
+        return self._steps > self.start_iter
 
     def _contrastive_loss(self, cams: Tensor, tokens: Tensor, image_labels: Tensor) -> Tensor:
         with torch.autocast(cams.device.type, enabled=False):

@@ -4,7 +4,8 @@ The plain code (plain_exact.py) keeps the attention matrices of all layers, loop
 pads every series to its full length and computes in float32. Each variant is a process of its own;
 their steps take turns, so that all of them see the same machine, and each one's peak memory is its
 own. Prints seconds (the median, and the quickest), the ratio to the plain code, and peak memory
-above the interpreter's with all libraries loaded.
+above the interpreter's with all libraries loaded. On processors without instructions for bfloat16
+only float32 is timed.
 
     python tools/analysis_tools/benchmark.py steps            # tables of docs/performance.md
     python tools/analysis_tools/benchmark.py sizes --out docs/images/performance.png
@@ -15,6 +16,7 @@ import statistics
 import subprocess
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -22,13 +24,16 @@ import matplotlib
 import numpy as np
 from benchmark_cases import Case
 
+from mmexact.engine import computes_bfloat16
+
 matplotlib.use('Agg')
 from matplotlib import pyplot as plt
 
 CASES_SCRIPT = Path(__file__).with_name('benchmark_cases.py')
 
-# As in PASTIS: 33 to 61 dates, of which the recipe keeps 60. One pool of the batch sampler.
-LENGTHS = tuple(int(n) for n in np.random.default_rng(0).integers(33, 61, 16).tolist())
+# As in PASTIS: 33 to 61 dates, of which the recipe keeps 60. One pool, 8 batches, of the batch
+# sampler.
+LENGTHS = tuple(int(n) for n in np.random.default_rng(0).integers(33, 61, 32).tolist())
 GROUPED = tuple(sorted(LENGTHS))
 
 PLAIN = Case(code='plain')
@@ -63,8 +68,11 @@ STEPS: dict[str, tuple[Case, ...]] = {
     ),
     'classifier, training step, series of 33 to 60 dates, 4 windows': (
         replace(PLAIN, lengths=LENGTHS, batch=4),
-        replace(OURS, lengths=LENGTHS, precision='bfloat16', batch=4),
-        replace(OURS, lengths=GROUPED, masked=True, precision='bfloat16', batch=4),
+        *(
+            replace(OURS, lengths=lengths, masked=masked, precision=precision, batch=4)
+            for precision in ('float32', 'bfloat16')
+            for lengths, masked in ((LENGTHS, False), (GROUPED, True))
+        ),
     ),
     'sweep of 60 background scores, 500 windows on disk': (
         replace(PLAIN, task='sweep', batch=500),
@@ -104,6 +112,12 @@ class Measured:
         parts += ['checkpointing'] * self.case.checkpointing
         parts += ['grouped by length, padding masked'] * self.case.masked
         return ', '.join(parts)
+
+
+def possible(cases: Iterable[Case]) -> tuple[Case, ...]:
+    """Leave out what this processor would take minutes for."""
+    native = computes_bfloat16('cpu')
+    return tuple(case for case in cases if native or case.precision != 'bfloat16')
 
 
 def measure(cases: tuple[Case, ...], rounds: int) -> list[Measured]:
@@ -165,7 +179,7 @@ def print_table(results: list[Measured]) -> None:
 
 def measure_sizes(rounds: int) -> dict[str, list[list[Measured]]]:
     """Measure a training step along every curve: by field of the case, its points' variants."""
-    variants = (PLAIN, OURS, replace(OURS, precision='bfloat16'))
+    variants = possible((PLAIN, OURS, replace(OURS, precision='bfloat16')))
     points: dict[str, list[list[Measured]]] = {}
     for field, (values, label) in CURVES.items():
         points[field] = []
@@ -222,7 +236,7 @@ def main() -> None:
         parser.error(f'--only {args.only}: no such table; there are {list(STEPS)}')
     for title, cases in chosen.items():
         print(f'\n{title}\n')
-        print_table(measure(cases, args.rounds))
+        print_table(measure(possible(cases), args.rounds))
 
 
 if __name__ == '__main__':
