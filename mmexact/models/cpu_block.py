@@ -7,8 +7,7 @@ Computes what :class:`~mmexact.models.transformer.Block` computes, faster and in
   normalised tokens, the activation of the MLP or the copies around the attention;
 - it works in pieces of about a million values, so that temporary tensors stay small however large
   the batch is;
-- its products with weights are 1 x 1 convolutions, for which PyTorch calls oneDNN in every
-  precision. For float32 matrices it calls MKL, half as fast on processors that are not Intel's.
+- its products with weights go to the faster library (:mod:`~mmexact.models.cpu_linear`).
 """
 
 from typing import Any, NamedTuple
@@ -17,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from mmexact.models.cpu_linear import linear, linear_backward
 
 aten = torch.ops.aten
 
@@ -71,8 +72,13 @@ class Settings(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What the backward pass needs of the forward pass; b sequences of S tokens, R = ``rows``."""
+    """What the backward pass needs of the forward pass; b sequences of S tokens, R = ``rows``.
 
+    The first two are computed again in float32, where they would take twice the memory.
+    """
+
+    normed: Tensor | None  # (b, S, D)
+    query: Tensor | None  # (b * heads, R, d)
     mean1: Tensor
     rstd1: Tensor
     key: Tensor  # (b * heads, S, d)
@@ -133,7 +139,7 @@ class _Block(torch.autograd.Function):
         out = x.new_empty(batch, settings.rows, width)
         after = length - settings.class_rows
         class_attention = x.new_empty(batch, settings.class_rows, after, dtype=torch.float32)
-        kept: list[Tensor] = []
+        kept: list[Tensor | None] = []
         for piece in _pieces(x):
             bias = None if key_bias is None else key_bias[piece]
             out[piece], class_attention[piece], needed = _forward(x[piece], bias, weights, settings)
@@ -190,13 +196,15 @@ def _forward(
         middle += wanted
     if s.residual != 'normed':
         middle += x[:, : s.rows]
-    normed, mean2, rstd2 = _norm(middle, w.norm2, w.norm2_bias)
-    hidden = linear(normed, w.fc1, w.fc1_bias)
+    normed2, mean2, rstd2 = _norm(middle, w.norm2, w.norm2_bias)
+    hidden = linear(normed2, w.fc1, w.fc1_bias)
     out = linear(F.gelu(hidden), w.fc2, w.fc2_bias)
     out += middle
     rows = attention.view(batch, s.heads, s.rows, length)[:, :, : s.class_rows, s.class_rows :]
+    spare = x.dtype == torch.bfloat16
     kept = Kept(
-        mean1, rstd1, key, value, attention, attended, middle, mean2, rstd2, hidden
+        normed if spare else None, query if spare else None, mean1, rstd1, key, value, attention,
+        attended, middle, mean2, rstd2, hidden,
     )  # fmt: skip
     return out, rows.mean(1, dtype=torch.float32), kept
 
@@ -225,9 +233,11 @@ def _backward(
     scores = torch.baddbmm(sums, attended, kept.value.transpose(1, 2), beta=-1)
     scores *= kept.attention
     of_query = _merge_heads(_scaled(scores, kept.key, s.scale), batch)
-    normed, _, _ = _norm(x, w.norm1, w.norm1_bias)
+    normed = _norm(x, w.norm1, w.norm1_bias)[0] if kept.normed is None else kept.normed
     wanted = normed[:, : s.rows]
-    query = _split_heads(linear(wanted, w.qkv[:inner]), s.heads)
+    query = kept.query
+    if query is None:
+        query = _split_heads(linear(wanted, w.qkv[:inner]), s.heads)
     key_value = x.new_empty(batch, length, 2, s.heads, inner // s.heads)
     for part, of_part in enumerate(
         (
@@ -253,37 +263,6 @@ def _backward(
     return grad_x, Weights(
         norm1, norm1_bias, qkv, proj, proj_bias, norm2, norm2_bias, fc1, fc1_bias, fc2, fc2_bias
     )
-
-
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Multiply (..., I) by a weight (O, I) and add a bias (O,): (..., O)."""
-    out = torch.conv2d(_as_image(x), weight[:, :, None, None], bias)
-    return out.permute(0, 2, 3, 1).view(*x.shape[:-1], -1)
-
-
-def linear_backward(
-    grad: Tensor, x: Tensor, weight: Tensor, *, bias: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of :func:`linear`'s input, weight and (if there is one) bias."""
-    of_x, of_weight, of_bias = aten.convolution_backward(
-        _as_image(grad),
-        _as_image(x),
-        weight[:, :, None, None],
-        [len(weight)] if bias else None,
-        [1, 1],
-        [0, 0],
-        [1, 1],
-        False,
-        [0, 0],
-        1,
-        [True, True, bias],
-    )
-    return of_x.permute(0, 2, 3, 1).view(x.shape), of_weight[:, :, 0, 0], of_bias
-
-
-def _as_image(x: Tensor) -> Tensor:
-    """View (..., C) as one image (1, C, 1, pixels), channels last."""
-    return x.reshape(1, 1, -1, x.shape[-1]).permute(0, 3, 1, 2)
 
 
 def _scaled(a: Tensor, b: Tensor, scale: float) -> Tensor:

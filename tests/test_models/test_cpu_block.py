@@ -5,7 +5,7 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 from torch.testing import assert_close
 
-from mmexact.models import cpu_block
+from mmexact.models import cpu_block, cpu_linear
 from mmexact.models.transformer import Block, Encoder
 
 CLASSES, LENGTH, WIDTH = 2, 5, 6
@@ -57,6 +57,41 @@ def test_equals_autograd_in_pieces_of_three_sequences(monkeypatch, residual, mas
     assert_close(outcome(model, model, x, key_bias, rows), expected)
     with torch.no_grad():
         assert_close(model(x, key_bias, CLASSES, rows), (expected[0], expected[1]))
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize('convolutions', [False, True])
+def test_both_libraries_multiply(monkeypatch, convolutions, dtype):
+    monkeypatch.setattr(cpu_linear, 'convolutions_are_faster', lambda dtype: convolutions)
+    x = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]], dtype=dtype)
+    weight = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, -1.0]], dtype=dtype)
+    bias = torch.tensor([0.0, 10.0, 0.0], dtype=dtype)
+    out = cpu_linear.linear(x, weight, bias)
+    assert out.tolist() == [[[1, 12, -1], [3, 14, -1]]]
+    assert torch.equal(cpu_linear.linear(x, weight), out - bias)
+    grad = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 2.0, 3.0]]], dtype=dtype)
+    of_x, of_weight, of_bias = cpu_linear.linear_backward(grad, x, weight, bias=True)
+    assert of_x.tolist() == [[[1, 0], [3, -1]]]
+    assert of_weight.tolist() == [[1, 2], [6, 8], [9, 12]]
+    assert of_bias.tolist() == [1, 2, 3]
+    assert {out.dtype, of_x.dtype, of_weight.dtype, of_bias.dtype} == {dtype}
+
+
+@pytest.mark.parametrize(
+    ('capability', 'processor', 'convolutions'),
+    [
+        ('AVX512', 'vendor_id : AuthenticAMD', True),
+        ('AVX512', 'vendor_id : GenuineIntel', False),
+        ('AVX2', 'vendor_id : AuthenticAMD', False),
+    ],
+)
+def test_the_library_is_that_of_the_processor(monkeypatch, capability, processor, convolutions):
+    monkeypatch.setattr(cpu_linear, '_processor', lambda: processor)
+    monkeypatch.setattr(torch.backends.cpu, 'get_cpu_capability', lambda: capability)
+    choose = cpu_linear.convolutions_are_faster.__wrapped__
+    assert choose(torch.float32) is convolutions
+    assert choose(torch.bfloat16)
+    assert not choose(torch.float64)
 
 
 def test_a_hidden_key_changes_nothing():
