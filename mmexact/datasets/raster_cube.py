@@ -215,6 +215,7 @@ def _find_layers(
     """Find the bands by name; those along a dimension by number from 1 on as well."""
     time, band, y, x = dims
     whole = [name for name, one in cube.data_vars.items() if set(one.dims) == {time, band, y, x}]
+    whole.sort()  # a Zarr store lists its variables in the order of the file system
     layers: dict[int | str, Layer] = {
         str(name): Layer(str(name), None)
         for name, one in cube.data_vars.items()
