@@ -4,7 +4,7 @@ Computes what :class:`~mmexact.models.transformer.Block` computes, faster and in
 (docs/performance.md) than PyTorch's autograd does operator by operator:
 
 - it keeps for the backward pass only what costs more to compute again than to keep, not the
-  normalised tokens, the activation of the MLP or the copies around the attention;
+  activation of the MLP or the copies around the attention, and normalised tokens in bfloat16 only;
 - it works in pieces of about a million values, so that temporary tensors stay small however large
   the batch is;
 - its products with weights go to the faster library (:mod:`~mmexact.models.cpu_linear`).

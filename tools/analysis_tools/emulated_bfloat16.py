@@ -10,7 +10,6 @@ values and rounded once, as the instructions do. All else runs in bfloat16 as it
 import importlib.util
 import runpy
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +59,7 @@ def main() -> None:
     tool = sys.argv[1]
     if not Path(tool).is_file():
         raise SystemExit(f'{tool}: no such file; expected a tool such as tools/train.py')
-    supported: Callable[[str], bool] = lambda device_type: True  # noqa: E731
-    engine.computes_bfloat16 = supported
+    engine.computes_bfloat16 = lambda device_type: True
     del sys.argv[0]
     with EmulatedBFloat16():
         runpy.run_path(tool, run_name='__main__')
