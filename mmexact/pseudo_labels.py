@@ -53,22 +53,6 @@ def cams_to_mask(cams: Tensor, background_score: float) -> Tensor:
     return add_background(cams, background_score).argmax(-3).to(torch.uint8)
 
 
-def ignore_between(
-    mask: Tensor, cams: Tensor, band: tuple[float, float], ignore_index: int = 255
-) -> Tensor:
-    """Leave pixels open whose strongest CAM lies near the background score.
-
-    Args:
-        mask: Classes, (..., H, W).
-        cams: Maps in [0, 1], (..., K, H, W).
-        band: (low, high): a pixel is ignored when low < strongest CAM <= high.
-        ignore_index: What ignored pixels become.
-    """
-    low, high = band
-    strength = cams.amax(-3)
-    return torch.where((strength > low) & (strength <= high), ignore_index, mask)
-
-
 def confidence(planes: Tensor) -> Tensor:
     """Say how clearly the class of each pixel wins: 1 - second / first, in [0, 1].
 
@@ -80,23 +64,6 @@ def confidence(planes: Tensor) -> Tensor:
     """
     first, second = planes.topk(2, dim=-3).values.unbind(-3)
     return torch.where(first > 0, 1 - second / first.clamp(min=1e-12), 0)
-
-
-def keep_present(probabilities: Tensor, present: Tensor, background: bool = True) -> Tensor:
-    """Set the probabilities of classes to zero that do not occur in a window.
-
-    Args:
-        probabilities: (C, H, W), one plane per class.
-        present: Which crops occur, (K,), above 0 for those.
-        background: Whether class 0 is the background, which stays, and crops follow it.
-
-    Returns:
-        (C, H, W); as given where nothing occurs and there is no background.
-    """
-    kept = present.to(probabilities.device) > 0
-    if background:
-        kept = torch.cat([kept.new_ones(1), kept])
-    return probabilities * kept[:, None, None] if kept.any() else probabilities
 
 
 def drop_background(mask: Tensor, ignore_index: int = 255) -> Tensor:

@@ -16,6 +16,12 @@ import torch
 DAYS = 367
 """Rows of a day-of-year table: 0 for padded dates, then days 1..366."""
 
+IGNORED = 255
+"""Mask value of pixels that no loss and no metric looks at."""
+
+Window = tuple[int, int, int, int]
+"""(row, column, height, width) in pixels of the patch."""
+
 Array = TypeVar('Array', np.ndarray, torch.Tensor)
 
 

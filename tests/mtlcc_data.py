@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmexact.datasets.synthetic_mtlcc import write_pickle, write_tfrecord
+from mmexact.datasets.synthetic.mtlcc_tree import write_pickle, write_tfrecord
 
 DAYS = (5, 60, 366)
 """Days of year of all tiles."""

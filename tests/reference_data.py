@@ -7,7 +7,7 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from mmexact.models.published import convert_exact, convert_tsvit
+from mmexact.engine.published import convert_exact, convert_tsvit
 from mmexact.sits import fold_time
 
 FOLDER = Path(__file__).parent / 'reference'

@@ -13,16 +13,16 @@ from mmengine.config import Config
 from mmengine.registry import PARAM_SCHEDULERS
 from mmengine.runner import Runner
 
-from mmexact.hooks import PseudoLabelHook
+from mmexact.engine.pseudo_label_hook import PseudoLabelHook
 from tests.data import CORNER, position_code, write_pastis, write_raster
-from tests.test_segmentors import SEGMENTORS
+from tests.test_models.test_segmentors import SEGMENTORS
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 EXACT = sorted((CONFIGS / 'exact').glob('*.py'))
 STAGES = {
-    'cls_pastis': ['seg_tsvit_pastis', 'seg_tsvit_pastis_full', 'seg_tsvit_pastis_plus'],
+    'cls_pastis': ['seg_tsvit_pastis', 'seg_tsvit_pastis_full'],
     'cls_pastis_fast': ['seg_tsvit_pastis_fast'],
-    'cls_demo': ['seg_tsvit_demo', 'seg_tsvit_demo_full', 'seg_tsvit_demo_plus'],
+    'cls_demo': ['seg_tsvit_demo', 'seg_tsvit_demo_full'],
     'cls_raster_series': ['seg_tsvit_raster_series'],
 }
 """Segmentors by the classifier that makes their masks."""
@@ -52,8 +52,7 @@ def test_every_config_has_its_stage():
     stages = STAGES | RUN_ELSEWHERE
     names = {*stages, *(name for segmentors in stages.values() for name in segmentors)}
     others = {f'seg_{name}_{data}' for name in SEGMENTORS for data in ('pastis', 'demo')}
-    plus = {f'seg_utae_{data}_plus' for data in ('pastis', 'demo')}  # in test_segmentors.py
-    assert {path.stem for path in EXACT} == names | others | plus
+    assert {path.stem for path in EXACT} == names | others
 
 
 @pytest.mark.parametrize('path', EXACT, ids=lambda path: path.stem)
@@ -70,19 +69,6 @@ def test_the_fully_supervised_twin_differs_in_its_masks_only(name):
     differing = {key for key in weak if weak[key] != full[key]}
     assert differing == {'train_dataloader.dataset.pseudo_label_dir', 'work_dir'}
     assert full['train_dataloader.dataset.pseudo_label_dir'] is None
-
-
-@pytest.mark.parametrize('name', ['tsvit_pastis', 'tsvit_demo', 'utae_pastis', 'utae_demo'])
-def test_a_plus_config_differs_in_its_masks_only(name):
-    plain, plus = flat(load(f'seg_{name}').to_dict()), flat(load(f'seg_{name}_plus').to_dict())
-    assert {key for key in plus if key not in plain or plus[key] != plain[key]} == {
-        'pseudo_label_dir',
-        'train_dataloader.dataset.pseudo_label_dir',
-        'work_dir',
-    }
-    masks = plain['train_dataloader.dataset.pseudo_label_dir']
-    assert plus['train_dataloader.dataset.pseudo_label_dir'] == f'{masks}_band'
-    assert plus['pseudo_label_dir'] == f'{masks}_band'
 
 
 @pytest.mark.parametrize('classifier', STAGES | RUN_ELSEWHERE)

@@ -11,8 +11,6 @@ from mmexact.pseudo_labels import (
     confusion_by_score,
     confusion_scores,
     enlarge_cams,
-    ignore_between,
-    keep_present,
     scale_cams,
     score_histogram,
 )
@@ -99,33 +97,9 @@ def test_a_label_that_the_model_does_not_know_is_named():
         score_histogram(torch.zeros(2, 1, 1), torch.tensor([[9]]))
 
 
-def test_pixels_near_the_background_score_are_ignored():
-    # One row of six pixels; the strongest of two maps is 0.1 0.2 0.3 0.5 0.6 0.9.
-    cams = torch.tensor([[[0.1, 0.2, 0.3, 0.1, 0.6, 0.0]], [[0.0, 0.2, 0.1, 0.5, 0.4, 0.9]]])
-    mask = cams_to_mask(cams, 0.33)
-    assert mask.tolist() == [[0, 0, 0, 2, 1, 2]]
-    ignored = ignore_between(mask, cams, (0.2, 0.5))
-    assert ignored.dtype == torch.uint8
-    assert ignored.tolist() == [[0, 0, 255, 255, 1, 2]]
-    assert ignore_between(mask, cams, (0.33, 0.33)).tolist() == mask.tolist()
-
-
 def test_confidence_is_the_lead_of_the_winner():
     # Per pixel: 0.33 against 0.11; 0.8 against 0.4; a tie; one alone; nothing.
     planes = torch.tensor(
         [[[0.33, 0.4, 0.5, 0.0, 0.0]], [[0.11, 0.8, 0.5, 0.7, 0.0]], [[0.1, 0.2, 0.1, 0.0, 0.0]]]
     )
     assert_close(confidence(planes), torch.tensor([[2 / 3, 0.5, 0.0, 1.0, 0.0]]))
-
-
-def test_absent_crops_lose_their_probability():
-    probabilities = torch.tensor([0.1, 0.2, 0.3, 0.4])[:, None, None]
-    present = torch.tensor([0.0, 1.0, 0.0])
-    kept = keep_present(probabilities, present)
-    assert kept.flatten().tolist() == pytest.approx([0.1, 0, 0.3, 0])
-    # Without background every class has a label.
-    kept = keep_present(probabilities[1:], present, background=False)
-    assert kept.flatten().tolist() == pytest.approx([0, 0.3, 0])
-    nothing = torch.zeros(3)
-    assert keep_present(probabilities, nothing).flatten().tolist() == pytest.approx([0.1, 0, 0, 0])
-    assert torch.equal(keep_present(probabilities[1:], nothing, False), probabilities[1:])

@@ -4,7 +4,6 @@ Every step but the last is a tool of this folder, and its command is printed: ea
 by hand. A second run skips what is finished and goes on with an interrupted training.
 """
 
-import importlib.util
 import json
 import os
 import sys
@@ -13,17 +12,14 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-if importlib.util.find_spec('mmexact') is None:  # a checkout that is not installed
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from mmengine.config import Config
 
-from mmexact.checkpoint import read_checkpoint
-from mmexact.command_line import OneLineErrorParser
-from mmexact.demo_report import DemoResults, write_demo_report
-from mmexact.hooks import config_digest, weights_digest
-from mmexact.report_pictures import logged
-from mmexact.steps import Pipeline, Step, StepError
+from mmexact.apis.command_line import OneLineErrorParser
+from mmexact.apis.demo_report import DemoResults, write_demo_report
+from mmexact.apis.report_pictures import logged
+from mmexact.apis.steps import Pipeline, Step, StepError
+from mmexact.engine.checkpoint import read_checkpoint
+from mmexact.engine.pseudo_label_hook import config_digest, weights_digest
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = {'cls': 'cls_demo', 'seg': 'seg_tsvit_demo', 'seg_full': 'seg_tsvit_demo_full'}

@@ -5,31 +5,21 @@ Maps the windows of the config's test_dataloader. Writes one PNG per window (ind
 and for located rasters one GeoTIFF per series. Where the data have pixel labels, the masks are
 scored against them; nothing else looks at pixel labels unless --select-with-pixel-labels says so.
 An interrupted run goes on where it stopped.
-
-With a trained segmentor (config and checkpoint of stage 3) it makes the masks of a second round:
-the segmentor maps the windows that it was trained on, and only classes that the image-level
-labels of a window name are taken.
 """
 
-import importlib.util
-import sys
 from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import Any
-
-if importlib.util.find_spec('mmexact') is None:  # a checkout that is not installed
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from mmexact.checkpoint import load_weights
-from mmexact.command_line import config_parser, existing_file, load_config
-from mmexact.evaluation import PseudoLabelMetric, select_with_pixel_labels
-from mmexact.hooks import FIXED, PseudoLabelHook
-from mmexact.models.exact import CAM_KINDS, ExactClassifier, check_ignore_band
-from mmexact.pseudo_labels import DEFAULT_BACKGROUND_SCORE
+from mmexact.apis.command_line import config_parser, existing_file, load_config
+from mmexact.engine.checkpoint import load_weights
+from mmexact.engine.pseudo_label_hook import FIXED, PseudoLabelHook
+from mmexact.evaluation.pseudo_label_metric import PseudoLabelMetric, select_with_pixel_labels
+from mmexact.models.segmentors.exact_classifier import CAM_KINDS
 
 
 def main() -> None:
@@ -46,14 +36,6 @@ def main() -> None:
         type=float,
         metavar='S',
         help='score that a crop has to exceed, 0..1 (default: model.test_cfg.background_score)',
-    )
-    parser.add_argument(
-        '--ignore-band',
-        type=float,
-        nargs=2,
-        metavar=('LOW', 'HIGH'),
-        help='scores around the background score: pixels whose strongest CAM lies between them are '
-        '255, ignored (default: model.test_cfg.ignore_band, none)',
     )
     parser.add_argument(
         '--cam', choices=CAM_KINDS, help='kind of CAM (default: model.test_cfg.cam)'
@@ -74,32 +56,13 @@ def main() -> None:
     )
     args = parser.parse_args()
     cfg = load_config(args)
-    second_round = cfg.model.type not in ('ExactClassifier', ExactClassifier)
-    given = {
-        name: getattr(args, name)
-        for name in ('background_score', 'ignore_band', 'cam', 'select_with_pixel_labels')
-        if getattr(args, name) is not None
-    }
-    if second_round and given:
-        flags = ', '.join(f'--{name.replace("_", "-")}' for name in given)
-        parser.error(f'{flags}: for a classifier only, {args.config} describes a segmentor')
     settings = cfg.model.setdefault('test_cfg', {})
     if args.background_score is not None:
         if not 0 <= args.background_score <= 1:
             parser.error(f'argument --background-score: {args.background_score} is not in 0..1')
         settings.background_score = args.background_score
-    if args.ignore_band is not None:
-        try:
-            check_ignore_band(
-                args.ignore_band, settings.get('background_score', DEFAULT_BACKGROUND_SCORE)
-            )
-        except ValueError as error:
-            parser.error(f'argument --ignore-band: {error}')
-        settings.ignore_band = args.ignore_band
     if args.cam:
         settings.cam = args.cam
-    if second_round:
-        map_training_windows(cfg)
     if args.select_with_pixel_labels is not None and not compares_pixels(cfg):
         parser.error(
             'argument --select-with-pixel-labels: compares with pixel labels, for which '
@@ -110,17 +73,8 @@ def main() -> None:
         generate(
             cfg, args.checkpoint, out_dir, args.select_with_pixel_labels, args.overwrite, args.amp
         )
-    except FileExistsError as error:
+    except (FileExistsError, ValueError) as error:
         parser.error(str(error))
-
-
-def map_training_windows(cfg: Config) -> None:
-    """Let a segmentor's test_dataloader read the windows of its train_dataloader, in place."""
-    dataset = cfg.train_dataloader.dataset.copy()
-    # What the masks are worth is told by true ones.
-    dataset.update(pseudo_label_dir=None, pixel_weights=False, test_mode=True)
-    dataset.pipeline = cfg.test_dataloader.dataset.pipeline
-    cfg.test_dataloader.update(dataset=dataset, batch_size=cfg.train_dataloader.batch_size)
 
 
 def compares_pixels(cfg: Config) -> bool:
@@ -141,7 +95,7 @@ def generate(
     """Write pseudo masks of the windows of ``cfg.test_dataloader``.
 
     Args:
-        cfg: Config of a classifier, or of a segmentor.
+        cfg: Config of a classifier.
         checkpoint: Its weights.
         out_dir: Folder of the masks.
         select_among: Other checkpoints to choose from by pixel labels, or None not to choose.

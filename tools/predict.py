@@ -4,28 +4,23 @@ Masks and image-level labels are neither needed nor read. Scenes are read block 
 they may be larger than memory. An interrupted run goes on with the scene where it stopped.
 """
 
-import importlib.util
-import sys
 from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import Any
 
-if importlib.util.find_spec('mmexact') is None:  # a checkout that is not installed
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from mmengine.config import Config
 from mmengine.utils import ProgressBar
 
-from mmexact.command_line import config_parser, load_config
-from mmexact.hooks import config_digest, weights_digest
-from mmexact.inference import (
+from mmexact.apis.command_line import config_parser, load_config
+from mmexact.apis.inference import (
     BLOCK_WINDOWS,
     build_scenes,
     load_segmentor,
     plan_blocks,
     predict_scene,
 )
-from mmexact.map_folder import MapFolder
+from mmexact.engine.pseudo_label_hook import config_digest, weights_digest
+from mmexact.masks.map_folder import MapFolder
 
 
 def main() -> None:

@@ -1,18 +1,12 @@
 """Test a trained model with the metrics of its config."""
 
-import importlib.util
-import sys
 from argparse import Namespace
-from pathlib import Path
-
-if importlib.util.find_spec('mmexact') is None:  # a checkout that is not installed
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmexact.checkpoint import load_weights
-from mmexact.command_line import OneLineErrorParser, config_parser, load_config
+from mmexact.apis.command_line import OneLineErrorParser, config_parser, load_config
+from mmexact.engine.checkpoint import load_weights
 
 
 def main() -> None:

@@ -1,16 +1,9 @@
 """Train the model of a config."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
-if importlib.util.find_spec('mmexact') is None:  # a checkout that is not installed
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from mmengine.runner import Runner
 
-from mmexact.command_line import config_parser, load_config
-from mmexact.engine import use_bfloat16
+from mmexact.apis.command_line import config_parser, load_config
+from mmexact.engine.process import use_bfloat16
 
 
 def main() -> None:

@@ -12,7 +12,8 @@ from rasterio.errors import RasterioError
 from rasterio.warp import transform as warp
 from rasterio.warp import transform_bounds
 
-from mmexact.datasets.labels import PRESENCE, Window, read_table
+from mmexact.datasets.labels import PRESENCE, read_table
+from mmexact.sits import Window
 
 Bounds = tuple[float, float, float, float]
 """Smallest x and y, largest x and y."""

@@ -11,17 +11,13 @@ import mmcv
 import numpy as np
 from einops import rearrange
 
-IGNORED = 255
-"""Mask value of pixels that no loss and no metric looks at."""
+from mmexact.sits import IGNORED, Window
 
 PRESENCE = 0.01
 """A crop occurs in a window when strictly more than this share of the pixels carry it."""
 
 WEIGHTS = 'weights'
 """Folder beside pseudo masks that holds how far each of their pixels can be trusted."""
-
-Window = tuple[int, int, int, int]
-"""(row, column, height, width) in pixels of the patch."""
 
 
 def presence(
@@ -172,21 +168,6 @@ def read_pseudo_mask(info: dict) -> np.ndarray:
     mask = _read_plane(info['seg_map_path'], info)
     check_labels(mask, info['num_classes'], info['seg_map_path'])
     return mask
-
-
-def read_pixel_weights(info: dict) -> np.ndarray:
-    """Read how far the pixels of a window's pseudo mask can be trusted.
-
-    Args:
-        info: Entry of a dataset built with ``pseudo_label_dir``.
-
-    Returns:
-        (h, w) uint8, 0 not at all, 255 fully.
-
-    Raises:
-        ValueError: The file has another size than the window.
-    """
-    return _read_plane(weights_path(info['seg_map_path']), info)
 
 
 def _read_plane(path: str, info: dict) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mmexact.datasets.labels import Window
+from mmexact.sits import Window
 
 STRIPS = 16
 """Strips of a window that are read before they are cut to its width: they stay in the cache."""

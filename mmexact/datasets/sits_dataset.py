@@ -11,13 +11,11 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from mmexact.datasets.labels import (
-    WEIGHTS,
-    Window,
     presence,
     read_image_labels,
-    read_pixel_weights,
     read_pseudo_mask,
 )
+from mmexact.sits import Window
 
 
 def window_grid(size: tuple[int, int], window_size: int | None, patch: str) -> list[Window | None]:
@@ -76,9 +74,6 @@ class SITSDataset(BaseSegDataset):
         window_size: Side of the square windows in pixels; None keeps patches whole.
         pseudo_label_dir: Take masks from ``<pseudo_label_dir>/<sample_id>.png`` instead. All must
             be there when the dataset is built.
-        pixel_weights: Load with the masks how far each pixel can be trusted, from
-            ``<pseudo_label_dir>/weights``, for a
-            :class:`~mmexact.models.weighted_segmentor.WeightedEncoderDecoder`.
         image_labels_file: CSV file with the columns ``sample_id`` and ``classes`` (names separated
             by ';'). Image-level labels come from it instead of the masks, which then are not read
             when the dataset is built; windows that it does not list are left out. A relative path
@@ -98,7 +93,6 @@ class SITSDataset(BaseSegDataset):
         self,
         window_size: int | None = 24,
         pseudo_label_dir: str | None = None,
-        pixel_weights: bool = False,
         image_labels_file: str | None = None,
         ann_file: str = '',
         filter_cfg: dict | None = None,
@@ -106,13 +100,7 @@ class SITSDataset(BaseSegDataset):
     ) -> None:
         if filter_cfg and set(filter_cfg) != {'require_crop'}:
             raise ValueError(f'filter_cfg={filter_cfg}; expected dict(require_crop=True) or None')
-        if pixel_weights and pseudo_label_dir is None:
-            raise ValueError(
-                'pixel_weights=True, but pseudo_label_dir=None: true masks have no weights. Set '
-                'pseudo_label_dir, or pixel_weights=False and model.type=EncoderDecoder'
-            )
         self.window_size = window_size
-        self.pixel_weights = pixel_weights
         self.pseudo_label_dir = pseudo_label_dir
         self.image_labels_file = image_labels_file
         super().__init__(ann_file=ann_file, filter_cfg=filter_cfg, **kwargs)
@@ -282,19 +270,15 @@ class SITSDataset(BaseSegDataset):
     def _check_pseudo_masks(self, directory: str) -> None:
         total = len(self)
         ids = [super(SITSDataset, self).get_data_info(index)['sample_id'] for index in range(total)]
-        wanted = {'pseudo masks': directory}
-        if self.pixel_weights:
-            wanted['weights of pseudo masks'] = os.path.join(directory, WEIGHTS)
-        for kind, folder in wanted.items():
-            present = set(os.listdir(folder)) if os.path.isdir(folder) else set()
-            missing = [sample_id for sample_id in ids if f'{sample_id}.png' not in present]
-            if missing:
-                self._fully_initialized = False
-                raise FileNotFoundError(
-                    f'{os.path.abspath(folder)}: {kind} of {len(missing)} of {total} '
-                    f'windows are missing, first {missing[0]}.png; make them with\n'
-                    f'  python tools/gen_pseudo.py CONFIG CHECKPOINT --out {directory}'
-                )
+        present = set(os.listdir(directory)) if os.path.isdir(directory) else set()
+        missing = [sample_id for sample_id in ids if f'{sample_id}.png' not in present]
+        if missing:
+            self._fully_initialized = False
+            raise FileNotFoundError(
+                f'{os.path.abspath(directory)}: pseudo masks of {len(missing)} of {total} '
+                f'windows are missing, first {missing[0]}.png; make them with\n'
+                f'  python tools/gen_pseudo.py CONFIG CHECKPOINT --out {directory}'
+            )
 
     def get_data_info(self, idx: int) -> dict:
         """Return an entry of the data list together with the functions that read it."""
@@ -302,7 +286,6 @@ class SITSDataset(BaseSegDataset):
         info['read_series'] = type(self).read_series
         pseudo = self.pseudo_label_dir is not None
         info['read_mask'] = read_pseudo_mask if pseudo else type(self).read_mask
-        info['read_pixel_weights'] = read_pixel_weights if self.pixel_weights else None
         return info
 
     def series_lengths(self) -> np.ndarray:

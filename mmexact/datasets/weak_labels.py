@@ -17,7 +17,7 @@ from mmexact.datasets.label_places import (
     points_in_windows,
     read_points,
 )
-from mmexact.datasets.labels import IGNORED
+from mmexact.sits import IGNORED
 
 UNKNOWN, NAMELESS = -1, -2
 """Instead of a class."""

@@ -1,17 +1,18 @@
 """Models, registered with MMSegmentation."""
 
-from mmexact.models.cls_head import ClassTokenHead
-from mmexact.models.conv_recurrent import UConvLSTM
+from mmexact.models.backbones import (
+    UTAE,
+    TemporalStack,
+    TemporalStem,
+    TSViT,
+    TSViTOutput,
+    UConvLSTM,
+    UNet3D,
+    UTAEHead,
+)
 from mmexact.models.data_preprocessor import SITSDataPreprocessor
-from mmexact.models.exact import ExactClassifier
-from mmexact.models.spatial_clue_head import SpatialClueHead
-from mmexact.models.temporal_clue_head import TemporalClueHead
-from mmexact.models.temporal_stem import TemporalStack, TemporalStem
-from mmexact.models.tsvit import TSViT, TSViTOutput
-from mmexact.models.tsvit_head import TSViTHead
-from mmexact.models.unet3d import UNet3D
-from mmexact.models.utae import UTAE, UTAEHead
-from mmexact.models.weighted_segmentor import WeightedEncoderDecoder
+from mmexact.models.heads import ClassTokenHead, SpatialClueHead, TemporalClueHead, TSViTHead
+from mmexact.models.segmentors import ExactClassifier
 
 __all__ = [
     'UTAE',
@@ -28,5 +29,4 @@ __all__ = [
     'UConvLSTM',
     'UNet3D',
     'UTAEHead',
-    'WeightedEncoderDecoder',
 ]

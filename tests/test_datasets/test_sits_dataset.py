@@ -4,7 +4,6 @@ import pickle
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from mmexact.datasets import PASTISDataset
@@ -239,45 +238,6 @@ def test_missing_pseudo_masks_are_counted_and_the_first_is_named(root, tmp_path)
     assert ids(dataset) == ['7_0', '7_1', '7_2', '7_3']
     with pytest.raises(FileNotFoundError, match=r'12 of 12'):
         build(root, pseudo_label_dir=str(tmp_path / 'nowhere'))
-
-
-def write_weights(directory, dataset, weights=102):
-    write_pseudo_masks(directory, dataset)
-    (directory / 'weights').mkdir()
-    for sample_id in ids(dataset):
-        plane = np.full((4, 4), weights, np.uint8)
-        plane[0, 3] = 255
-        Image.fromarray(plane).save(directory / 'weights' / f'{sample_id}.png')
-
-
-def test_weights_are_loaded_flipped_and_packed_with_their_masks(root, tmp_path):
-    directory = tmp_path / 'pseudo'
-    write_weights(directory, build(root))
-    flip = dict(type='RandomFlip', prob=1.0, direction='horizontal')
-    steps = [dict(type='LoadSITS'), dict(type='LoadSITSAnnotations'), flip]
-    pipeline = [*steps, dict(type='PackSITSInputs')]
-    dataset = build(root, pseudo_label_dir=str(directory), pixel_weights=True, pipeline=pipeline)
-    sample = dataset[3]['data_samples']
-    weights = sample.pixel_weight.data
-    assert weights.dtype == torch.float32
-    assert weights.shape == (1, 4, 4)
-    # 102 of 255 are 0.4; the ignored pixel with weight 1 is now on the left.
-    assert (
-        weights[0].tolist() == [pytest.approx([1, 0.4, 0.4, 0.4])] + [pytest.approx([0.4] * 4)] * 3
-    )
-    assert (weights[0] == 1).tolist() == (sample.gt_sem_seg.data[0] == 255).tolist()
-    plain = build(root, pseudo_label_dir=str(directory), pipeline=pipeline)[3]['data_samples']
-    assert 'pixel_weight' not in plain
-
-
-def test_missing_weights_and_true_masks_are_refused(root, tmp_path):
-    directory = tmp_path / 'pseudo'
-    write_pseudo_masks(directory, build(root))
-    message = r'weights: weights of pseudo masks of 12 of 12 .* first 7_0.png.*\n.*--out .*pseudo$'
-    with pytest.raises(FileNotFoundError, match=message):
-        build(root, pseudo_label_dir=str(directory), pixel_weights=True)
-    with pytest.raises(ValueError, match='pixel_weights=True, but pseudo_label_dir=None'):
-        build(root, pixel_weights=True)
 
 
 def test_pseudo_masks_of_another_kind_are_refused(root, tmp_path):

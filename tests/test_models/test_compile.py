@@ -10,8 +10,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch._dynamo import register_backend
 
-from mmexact import engine
-from mmexact.models.transformer import Block
+from mmexact.engine import process as engine
+from mmexact.models.backbones.transformer import Block
 from tests.toy_classifier import toy_config, write_tree
 
 ITERATIONS = 10

@@ -11,7 +11,7 @@ from torch import distributed, multiprocessing
 from torch.nn import functional
 from torch.testing import assert_close
 
-from mmexact.hooks import PseudoLabelHook
+from mmexact.engine.pseudo_label_hook import PseudoLabelHook
 from mmexact.models import SpatialClueHead
 from tests.toy_classifier import WINDOWS, toy_config, write_tree
 

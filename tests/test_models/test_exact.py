@@ -9,9 +9,9 @@ from mmseg.structures import SegDataSample
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mmexact.checkpoint import load_weights
-from mmexact.models.exact import CAM_KINDS
-from mmexact.models.transformer import Block
+from mmexact.engine.checkpoint import load_weights
+from mmexact.models.backbones.transformer import Block
+from mmexact.models.segmentors.exact_classifier import CAM_KINDS
 from mmexact.pseudo_labels import enlarge_cams, scale_cams
 from mmexact.sits import fold_time
 from tests.toy_classifier import toy_config, write_tree
@@ -86,35 +86,13 @@ def test_a_prediction_holds_what_the_contract_says(cam):
         assert (logits >= 0).all()
         assert (logits <= 1).all()
         assert torch.equal(sample.pred_sem_seg.data[0], logits.argmax(0))
+        first, second = logits.topk(2, 0).values
+        assert_close(sample.pred_confidence.data[0], 1 - second / first)
     # Crop 2 is absent.
     assert not samples[0].seg_logits.data[2].any()
     assert samples[0].seg_logits.data[[1, 3]].any()
     assert not samples[1].seg_logits.data[1:].any()
     assert not samples[1].pred_sem_seg.data.any()
-
-
-def test_pixels_in_the_ignore_band_are_255_and_confidence_is_the_lead():
-    plain, banded = (
-        classifier(background_score=0.4),
-        classifier(background_score=0.4, ignore_band=(0.3, 0.6)),
-    )
-    data = batch([1, 0, 1], [0, 0, 0])
-    for one, other in zip(predict(plain, data), predict(banded, data), strict=True):
-        planes = one.seg_logits.data
-        strongest = planes[1:].amax(0)
-        between = (strongest > 0.3) & (strongest <= 0.6)
-        expected = torch.where(between, 255, planes.argmax(0))
-        assert torch.equal(other.pred_sem_seg.data[0], expected)
-        assert torch.equal(other.seg_logits.data, planes)
-        first, second = planes.topk(2, 0).values
-        assert_close(other.pred_confidence.data[0], 1 - second / first)
-    assert (predict(banded, data)[0].pred_sem_seg.data == 255).any()
-
-
-@pytest.mark.parametrize('band', [0.3, (0.5, 0.9), (0.1, 0.3), (-0.1, 0.5), (0.1, 1.5), (0.1,)])
-def test_an_ignore_band_lies_around_the_background_score(band):
-    with pytest.raises(ValueError, match=r'ignore_band=.*around background_score=0\.4'):
-        classifier(background_score=0.4, ignore_band=band)
 
 
 def test_kinds_of_cams_are_built_from_each_other():

@@ -12,7 +12,7 @@ from mmseg.structures import SegDataSample
 from torch.testing import assert_close
 
 from mmexact.models import ClassTokenHead, TemporalClueHead, TSViTHead, TSViTOutput
-from mmexact.models.temporal_clue_head import neighbours
+from mmexact.models.heads.temporal_clue_head import neighbours
 from mmexact.sits import fold_time
 
 LN2 = math.log(2)

@@ -7,7 +7,7 @@ from mmseg.structures import SegDataSample
 from torch.nn import functional
 from torch.testing import assert_close
 
-from mmexact.models.spatial_clue_head import balanced_assignment
+from mmexact.models.heads.spatial_clue_head import balanced_assignment
 
 CLOSE = dict(atol=1e-5, rtol=1e-5)
 GRADIENT = dict(atol=1e-5, rtol=1e-4)

@@ -6,9 +6,9 @@ from mmseg.registry import MODELS
 from torch import nn
 from torch.testing import assert_close
 
-from mmexact.models.conv_recurrent import ConvLSTM
-from mmexact.models.temporal_stem import TemporalStack, TemporalStem, adapt_rgb_weight
-from mmexact.models.temporal_unet import days_since
+from mmexact.models.backbones.temporal_stem import TemporalStack, TemporalStem, adapt_rgb_weight
+from mmexact.models.backbones.temporal_unet import days_since
+from mmexact.models.backbones.uconvlstm import ConvLSTM
 from mmexact.sits import fold_time
 
 IMAGE = dict(type='ResNetV1c', depth=18, base_channels=4, stem_channels=4, in_channels=8)

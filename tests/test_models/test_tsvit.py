@@ -3,7 +3,7 @@ import torch
 from torch.testing import assert_close
 
 from mmexact.models import TSViT
-from mmexact.models.transformer import Attention, Block
+from mmexact.models.backbones.transformer import Attention, Block
 from mmexact.sits import fold_time
 
 CLASSES, DATES, BANDS, SIDE = 3, 4, 2, 8

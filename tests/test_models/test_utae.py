@@ -12,8 +12,8 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch.testing import assert_close
 
-from mmexact.checkpoint import load_weights
-from mmexact.models.published import convert_utae
+from mmexact.engine.checkpoint import load_weights
+from mmexact.engine.published import convert_utae
 from mmexact.sits import fold_time
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'model_converters' / 'utae_to_mmexact.py'

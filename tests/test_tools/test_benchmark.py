@@ -19,7 +19,7 @@ from torch.testing import assert_close
 from mmexact.pseudo_labels import confusion_by_score, confusion_scores, score_histogram
 from tests.toy_classifier import toy_config, write_tree
 
-TOOLS = Path(__file__).parents[2] / 'tools/analysis_tools'
+TOOLS = Path(__file__).parents[2] / 'tools/benchmarks'
 sys.path.insert(0, str(TOOLS))
 
 from plain_exact import PlainExact, PlainSegmentor, sweep  # noqa: E402

@@ -13,7 +13,7 @@ from affine import Affine
 from PIL import Image
 
 from mmexact.datasets import PASTISDataset
-from mmexact.datasets.pastis import METAINFO
+from mmexact.datasets.pastis.pastis import METAINFO
 from tests.data import CORNER, SIZE, position_code, write_pastis, write_raster
 
 TOOLS = Path(__file__).parents[2] / 'tools'

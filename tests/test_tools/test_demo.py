@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_report import images, numbers
+from tests.test_visualization.test_report import images, numbers
 
 DEMO = Path(__file__).resolve().parents[2] / 'tools/demo.py'
 

@@ -88,77 +88,6 @@ def test_another_background_score_and_cam(tool, tmp_path):
     assert found['scores']['pseudo/OA'] == pytest.approx(100 * hits / (96 + 72))
 
 
-def test_an_ignore_band_leaves_pixels_open(tool, tmp_path):
-    tool('toy.py', 'run/iter_2.pth', '--out', tmp_path / 'plain')
-    tool('toy.py', 'run/iter_2.pth', '--out', tmp_path / 'band', '--ignore-band', '0.1', '0.6')
-    plain, band = manifest(tmp_path / 'plain'), manifest(tmp_path / 'band')
-    assert band['inputs']['ignore_band'] == [0.1, 0.6]
-    assert plain['inputs']['ignore_band'] is None
-    open_pixels = np.array([mask(tmp_path / 'band', name) == 255 for name in WINDOWS])
-    assert band['pixels']['ignored'] == open_pixels.sum() > 0
-    assert not open_pixels.all()
-    for name, ignored in zip(WINDOWS, open_pixels, strict=True):
-        kept = np.where(ignored, 255, mask(tmp_path / 'plain', name))
-        assert np.array_equal(mask(tmp_path / 'band', name), kept)
-    # What the band leaves out is scored as the class it would have had.
-    assert band['scores'] == plain['scores']
-
-
-@pytest.fixture(scope='module')
-def segmentor(folder) -> Path:
-    """Config of a segmentor on true masks of fold 1, trained for one step."""
-    cfg = toy_config(folder / 'PASTIS', folder / 'seg')
-    backbone = dict(cfg.model.backbone, num_classes=4, global_token=False)
-    head = dict(type='TSViTHead', in_channels=6, num_classes=4)
-    cfg.model = dict(
-        type='EncoderDecoder',
-        data_preprocessor=cfg.model.data_preprocessor,
-        backbone=backbone,
-        decode_head=head,
-        test_cfg=dict(mode='whole'),
-    )
-    cfg.train_cfg.max_iters = 1
-    cfg.default_hooks.checkpoint.interval = 1
-    cfg.test_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
-    cfg.test_dataloader.dataset.update(window_size=None, folds=(2,))
-    Runner.from_cfg(cfg).train()
-    cfg.experiment_name = None
-    cfg.dump(folder / 'seg.py')
-    return folder / 'seg.py'
-
-
-def test_a_segmentor_makes_the_masks_of_a_second_round(tool, segmentor, tmp_path):
-    out = tmp_path / 'out'
-    tool(segmentor, 'seg/iter_1.pth', '--out', out)
-    # The windows of the training fold, whatever the segmentor is tested on.
-    windows = [name for name in WINDOWS if name.startswith('7_')]
-    assert sorted(path.stem for path in out.glob('*.png')) == windows
-    assert sorted(path.stem for path in (out / 'weights').glob('*.png')) == windows
-    stripes = np.arange(130).reshape(10, 13) // 3 % 4
-    for number, name in enumerate(windows):
-        row, column = divmod(number, 3)
-        truth = stripes[4 * row :, 4 * column :][:4, :4]
-        assert set(np.unique(mask(out, name))) <= {0, *np.unique(truth)}
-    found = manifest(out)
-    assert 'image-level labels' in found['inputs']['labels']
-    assert 0 <= found['scores']['mIoU'] <= 100
-    # A segmentor of this round reads them with their weights.
-    data = toy_config(segmentor.parent / 'PASTIS', tmp_path).train_dataloader.dataset
-    data.update(pseudo_label_dir=str(out), pixel_weights=True)
-    (sample, *_) = DATASETS.build(data)
-    weights = mask(out / 'weights', sample['data_samples'].sample_id) / 255
-    assert sample['data_samples'].pixel_weight.data[0].numpy() == pytest.approx(weights)
-
-
-def test_scores_of_cams_are_nothing_to_a_segmentor(tool, segmentor, capsys):
-    with pytest.raises(SystemExit) as stop:
-        tool(segmentor, 'seg/iter_1.pth', '--background-score', '0.4', '--cam', 'raw')
-    assert stop.value.code == 2
-    line = capsys.readouterr().err
-    assert 'error: --background-score, --cam: for a classifier only' in line
-    assert 'seg.py describes a segmentor' in line
-
-
 def test_a_second_run_resumes_and_other_inputs_need_overwrite(tool, tmp_path, capsys):
     out = tmp_path / 'out'
     tool('toy.py', 'run/iter_2.pth', '--out', out)
@@ -208,11 +137,6 @@ def test_the_paper_s_protocol_chooses_by_pixel_labels(tool, tmp_path):
     ('args', 'options', 'message'),
     [
         (['--background-score', '2'], (), 'argument --background-score: 2.0 is not in 0..1'),
-        (
-            ['--ignore-band', '0.3', '0.5'],
-            (),
-            'argument --ignore-band: test_cfg.ignore_band=[0.3, 0',
-        ),
         (['--cam', 'grad'], (), "argument --cam: invalid choice: 'grad'"),
         (
             ['--select-with-pixel-labels', 'run/iter_9.pth'],

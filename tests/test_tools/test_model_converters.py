@@ -6,7 +6,7 @@ import pytest
 import reference_data
 import torch
 
-from mmexact.checkpoint import load_weights
+from mmexact.engine.checkpoint import load_weights
 
 TOOLS = Path(__file__).parents[2] / 'tools' / 'model_converters'
 

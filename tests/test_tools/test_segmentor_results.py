@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mmexact.datasets.synthetic import write_pastis_tree
+from mmexact.datasets.synthetic.pastis_tree import write_pastis_tree
 
 REPO = Path(__file__).resolve().parents[2]
 FOLDER = REPO / 'tools/analysis_tools'

@@ -4,20 +4,15 @@ Writes index.html, which needs no other file. Look at it before training: dates 
 shifted labels, swapped bands and a class that hardly occurs are seen at once.
 """
 
-import importlib.util
-import sys
 from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 
-if importlib.util.find_spec('mmexact') is None:  # a checkout that is not installed
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 from mmengine.utils import track_iter_progress
 
-from mmexact.browse import Overview
-from mmexact.browse_page import write_page
-from mmexact.command_line import config_parser, load_config
-from mmexact.config_data import LOADERS, band_names, open_data
+from mmexact.apis.command_line import config_parser, load_config
+from mmexact.apis.config_data import LOADERS, band_names, open_data
+from mmexact.visualization.browse import Overview
+from mmexact.visualization.browse_page import write_page
 
 
 def main() -> None:

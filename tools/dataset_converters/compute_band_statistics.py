@@ -4,19 +4,13 @@ Reads every window once. What was not observed is left out: no data, and what a 
 Prints the lines for data_preprocessor.
 """
 
-import importlib.util
-import sys
 from argparse import RawDescriptionHelpFormatter
-from pathlib import Path
-
-if importlib.util.find_spec('mmexact') is None:  # a checkout that is not installed
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 from mmengine.utils import track_iter_progress
 
-from mmexact.command_line import config_parser, load_config
-from mmexact.config_data import LOADERS, open_data, read_observed
+from mmexact.apis.command_line import config_parser, load_config
+from mmexact.apis.config_data import LOADERS, open_data, read_observed
 from mmexact.datasets.sits_dataset import SITSDataset
 from mmexact.datasets.statistics import BandHistograms, BandMoments
 

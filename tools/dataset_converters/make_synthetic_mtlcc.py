@@ -1,16 +1,11 @@
 """Write synthetic satellite image time series in the on-disk formats of MTLCC (Germany)."""
 
-import importlib.util
-import sys
 from argparse import ArgumentDefaultsHelpFormatter
 from pathlib import Path
 
-if importlib.util.find_spec('mmexact') is None:  # a checkout that is not installed
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 from mmengine.utils import track_iter_progress
 
-from mmexact.command_line import OneLineErrorParser
+from mmexact.apis.command_line import OneLineErrorParser
 
 
 def main() -> None:
@@ -34,7 +29,7 @@ def main() -> None:
     parser.add_argument('--seed', type=int, default=0, help='seed of everything random')
     args = parser.parse_args()
     try:
-        from mmexact.datasets.synthetic_mtlcc import write_mtlcc_tree
+        from mmexact.datasets.synthetic.mtlcc_tree import write_mtlcc_tree
     except ImportError as error:
         parser.error(f"TFRecords need the package tfrecord ({error}): pip install 'mmexact[mtlcc]'")
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmengine.utils import track_iter_progress
 
-from mmexact.datasets.synthetic import write_pastis_tree
+from mmexact.datasets.synthetic.pastis_tree import write_pastis_tree
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -4,18 +4,13 @@ The copy has the size of the download and takes its place: set data_root to it, 
 they are and see the same samples. An interrupted copy goes on where it stopped.
 """
 
-import importlib.util
-import sys
 from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 
-if importlib.util.find_spec('mmexact') is None:  # a checkout that is not installed
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 from mmengine.utils import track_iter_progress
 
-from mmexact.command_line import OneLineErrorParser
-from mmexact.datasets.pastis_windows import copy_windows
+from mmexact.apis.command_line import OneLineErrorParser
+from mmexact.datasets.pastis.window_copy import copy_windows
 
 
 def main(argv: list[str] | None = None) -> None:

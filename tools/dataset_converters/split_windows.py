@@ -10,19 +10,14 @@ With --folds N: fold_<n>.txt with the windows of fold n, to test on, and fold_<n
 all others.
 """
 
-import importlib.util
-import sys
 from argparse import Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
 
-if importlib.util.find_spec('mmexact') is None:  # a checkout that is not installed
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 import numpy as np
 
-from mmexact.command_line import OneLineErrorParser, config_parser, load_config
-from mmexact.config_data import LOADERS, open_data
-from mmexact.datasets.spatial_split import (
+from mmexact.apis.command_line import OneLineErrorParser, config_parser, load_config
+from mmexact.apis.config_data import LOADERS, open_data
+from mmexact.datasets.splits import (
     DROPPED,
     assign_blocks,
     count_classes,
@@ -30,7 +25,7 @@ from mmexact.datasets.spatial_split import (
     find_places,
     make_blocks,
 )
-from mmexact.split_map import draw_splits
+from mmexact.visualization.split_map import draw_splits
 
 
 def main() -> None:

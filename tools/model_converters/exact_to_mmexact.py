@@ -1,14 +1,7 @@
 """Turn a published Exact classifier (.pth) into a checkpoint of ExactClassifier."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
-if importlib.util.find_spec('mmexact') is None:  # a checkout that is not installed
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-from mmexact.conversion import convert_checkpoint
-from mmexact.models.published import convert_exact
+from mmexact.apis.conversion import convert_checkpoint
+from mmexact.engine.published import convert_exact
 
 if __name__ == '__main__':
     convert_checkpoint(__doc__, convert_exact)

@@ -1,0 +1,41 @@
+"""The command line that the converters of published checkpoints share."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmexact.apis.command_line import OneLineErrorParser, existing_file
+from mmexact.engine.checkpoint import read_checkpoint
+
+
+def convert_checkpoint(
+    description: str, convert: Callable[..., dict[str, Tensor]], **options: dict[str, Any]
+) -> None:
+    """Read SRC, rename its weights, and write DST whole or not at all.
+
+    Args:
+        description: For ``--help``.
+        convert: Maps the published state dict to ours; raises ValueError if it cannot.
+        **options: Further arguments of the command line, which ``convert`` takes by these names;
+            each holds what argparse's ``add_argument`` takes.
+    """
+    parser = OneLineErrorParser(description=description)
+    parser.add_argument('src', type=existing_file, help='published checkpoint')
+    parser.add_argument('dst', type=Path, help='checkpoint to write')
+    for name, settings in options.items():
+        parser.add_argument(f'--{name.replace("_", "-")}', **settings)
+    args = parser.parse_args()
+    chosen = {name: getattr(args, name) for name in options}
+    try:
+        state = convert(read_checkpoint(args.src)['state_dict'], **chosen)
+    except ValueError as error:
+        parser.error(str(error) if str(args.src) in str(error) else f'{args.src}: {error}')
+    args.dst.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = args.dst.with_name(f'{args.dst.name}.part')
+    torch.save(dict(state_dict=state, meta=dict(source=os.path.basename(args.src))), unfinished)
+    unfinished.replace(args.dst)
+    print(f'{len(state)} weights written to {args.dst}')

@@ -1,0 +1,309 @@
+"""Whole scenes in, georeferenced maps out: block by block, so that no scene is too large."""
+
+import copy
+from collections.abc import Callable
+from contextlib import ExitStack
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.device import get_device
+from mmengine.registry import init_default_scope
+from mmseg.apis import init_model
+from mmseg.datasets.transforms import PackSegInputs
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.registry import DATASETS, MODELS
+from mmseg.structures import SegDataSample
+from rasterio.windows import Window as RasterWindow
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from mmexact.datasets import LoadSITS, LoadSITSAnnotations, SITSDataset
+from mmexact.datasets.transforms.loading import clear_shares
+from mmexact.engine.checkpoint import load_weights
+from mmexact.masks.rasters import describe_classes, open_map
+from mmexact.models.segmentors.exact_classifier import ExactClassifier
+from mmexact.sits import IGNORED, Window
+
+BLOCK_WINDOWS = 8
+"""Windows of the model per side of a block.
+
+With windows of 24 pixels, 60 dates and 10 bands a block of digital numbers is 50 MB.
+"""
+
+
+class Block(NamedTuple):
+    """A part of a scene that is predicted at once.
+
+    Attributes:
+        read: What the model sees: all of its windows that reach into ``keep``.
+        keep: What goes into the map; the blocks' parts tile the scene.
+    """
+
+    read: Window
+    keep: Window
+
+
+def load_segmentor(cfg: Config, checkpoint: str, device: str | None = None) -> EncoderDecoder:
+    """Build the segmentor of a config with trained weights, ready to predict.
+
+    Args:
+        cfg: Config of a segmentor; not modified.
+        checkpoint: Its weights.
+        device: Where to put it, such as 'cuda:0'; by default the GPU if there is one.
+
+    Raises:
+        FileNotFoundError: There is no such checkpoint.
+        ValueError: The config describes no segmentor, or the checkpoint is of another model.
+    """
+    kind = MODELS.get(cfg.model.type)
+    if kind is not None and issubclass(kind, ExactClassifier):
+        raise ValueError(
+            f'the config describes a classifier of stage 1 ({cfg.model.type}), which needs windows '
+            f'and their image-level labels; give the config and the checkpoint of a segmentor, '
+            f'such as configs/exact/seg_tsvit_pastis.py, trained on masks of tools/gen_pseudo.py'
+        )
+    if kind is None or not issubclass(kind, EncoderDecoder):
+        raise ValueError(f'model.type={cfg.model.type!r}; expected a segmentor: EncoderDecoder')
+    model = init_model(copy.deepcopy(cfg), device=device or get_device())
+    load_weights(model, checkpoint)
+    return model
+
+
+def build_scenes(cfg: Config) -> SITSDataset:
+    """Build the dataset of ``cfg.test_dataloader`` as one to predict: whole patches, no labels.
+
+    Pixel masks, image-level labels and filters by label are left out of it.
+
+    Raises:
+        FileNotFoundError: The data are missing.
+        ValueError: The config has no test dataset of series, or the data do not fit it.
+    """
+    if not cfg.get('test_dataloader'):
+        raise ValueError('the config has no test_dataloader, whose dataset says what to map')
+    settings = copy.deepcopy(cfg.test_dataloader.dataset)
+    settings.update(image_labels_file=None, pseudo_label_dir=None, filter_cfg=None)
+    settings.update(test_mode=True, lazy_init=True)
+    for area in (settings.get('series') or {}).values():
+        area['mask'] = None
+    if 'labels' in settings:
+        settings.labels = None
+    kind = DATASETS.get(settings.type)
+    if kind is None or not issubclass(kind, SITSDataset):
+        raise ValueError(
+            f'test_dataloader.dataset.type={settings.type!r}; expected a dataset of series, such '
+            f'as RasterSeriesDataset'
+        )
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    dataset = DATASETS.build(settings)
+    dataset.window_size = None
+    steps = dataset.pipeline.transforms
+    dataset.pipeline.transforms = [
+        step for step in steps if not isinstance(step, LoadSITSAnnotations)
+    ]
+    for step in steps:
+        if isinstance(step, PackSegInputs):
+            step.meta_keys = (*step.meta_keys, 'unobserved')
+        if isinstance(step, LoadSITS) and step.date_choice == 'random':
+            raise ValueError(
+                "LoadSITS of test_dataloader.dataset.pipeline has date_choice='random', so that "
+                "each block would see other dates; set 'even' or 'first'"
+            )
+    dataset.full_init()
+    return dataset
+
+
+def split_axis(
+    length: int, crop: int, stride: int, windows: int
+) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Split one axis of a scene into blocks at the windows of MMSeg's slide inference.
+
+    Args:
+        length: Length of the axis in pixels.
+        crop: Side of a window; at most ``length``.
+        stride: Distance between windows; at most ``crop``. The last one is moved back to the edge.
+        windows: Windows that start in a block.
+
+    Returns:
+        Per block what to read and what to keep of it, as (first, past the last) pixel.
+    """
+    starts = [*range(0, length - crop, stride), length - crop]
+    bounds = [*range(0, length, windows * stride), length]
+    blocks = []
+    for first, last in pairwise(bounds):
+        touching = [start for start in starts if start < last and start + crop > first]
+        blocks.append(((touching[0], touching[-1] + crop), (first, last)))
+    return blocks
+
+
+def plan_blocks(
+    model: EncoderDecoder, info: dict, block_windows: int = BLOCK_WINDOWS
+) -> list[Block]:
+    """Plan in which blocks a scene is predicted, row-major from the top left.
+
+    With ``test_cfg.mode='slide'`` every pixel gets the same windows as when MMSeg runs over the
+    whole scene, so the blocks leave no trace. With 'whole' the scene is a single block.
+
+    Args:
+        model: The segmentor.
+        info: Entry of the data list.
+        block_windows: Windows per side of a block.
+
+    Raises:
+        ValueError: The scene is smaller than a window, or windows leave gaps.
+    """
+    size, settings = tuple(info['size']), model.test_cfg
+    if settings.get('mode', 'whole') != 'slide':
+        return [Block((0, 0, *size), (0, 0, *size))]
+    crop, stride = tuple(settings.crop_size), tuple(settings.stride)
+    if any(side < window for side, window in zip(size, crop, strict=True)):
+        raise ValueError(
+            f'{info["sample_id"]} has {size[0]} x {size[1]} pixels, less than a window of the '
+            f'model, {crop[0]} x {crop[1]} (test_cfg.crop_size); expected an area at least that '
+            f'large'
+        )
+    if any(step > window for step, window in zip(stride, crop, strict=True)):
+        raise ValueError(f'test_cfg.stride={stride} leaves gaps between windows of {crop}')
+    rows, columns = (
+        split_axis(size[axis], crop[axis], stride[axis], block_windows) for axis in (0, 1)
+    )
+    return [
+        Block(_window(read_rows, read_columns), _window(keep_rows, keep_columns))
+        for read_rows, keep_rows in rows
+        for read_columns, keep_columns in columns
+    ]
+
+
+def _window(rows: tuple[int, int], columns: tuple[int, int]) -> Window:
+    return rows[0], columns[0], rows[1] - rows[0], columns[1] - columns[0]
+
+
+class _BlockReader(Dataset):
+    """Reads the blocks of a scene through the pipeline of its dataset."""
+
+    def __init__(self, dataset: SITSDataset, info: dict, blocks: list[Block]) -> None:
+        self.pipeline = dataset.pipeline
+        self.info = info
+        if any(
+            isinstance(step, LoadSITS) and step.date_choice == 'clear'
+            for step in dataset.pipeline.transforms
+        ):
+            # By the cloud in the whole scene, so that all blocks see the same dates.
+            self.info = dict(info, clear_shares=clear_shares(info))
+        self.blocks = blocks
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def __getitem__(self, number: int) -> dict:
+        window = self.blocks[number].read
+        packed = self.pipeline(dict(self.info, window=window, size=window[2:], seg_fields=[]))
+        found = tuple(packed['inputs'].shape[1:])
+        if found != window[2:]:
+            raise ValueError(
+                f'{self.info["sample_id"]}: a block of {window[2]} x {window[3]} pixels came out '
+                f'as {found[0]} x {found[1]}; expected a test pipeline that keeps the size, and a '
+                f'dataset that reads any window of a patch'
+            )
+        return packed
+
+
+def predict_scene(
+    model: EncoderDecoder,
+    dataset: SITSDataset,
+    index: int,
+    map_path: Path,
+    scores_path: Path | None = None,
+    block_windows: int = BLOCK_WINDOWS,
+    num_workers: int = 0,
+    after_block: Callable[[], object] | None = None,
+) -> dict[str, int]:
+    """Map one scene.
+
+    Memory depends on the size of a block, not on that of the scene. Files appear whole or not at
+    all, with the scene's coordinate reference system and transform where the dataset knows them.
+
+    Args:
+        model: From :func:`load_segmentor`.
+        dataset: From :func:`build_scenes`.
+        index: Which of its scenes.
+        map_path: GeoTIFF to write: uint8, the index of the class, with colours and names; 255 (no
+            data) where the series was never observed.
+        scores_path: GeoTIFF to write besides: uint8, the softmax probability of that class in
+            percent; 255 as in the map.
+        block_windows: Windows of the model per side of a block.
+        num_workers: Processes that read blocks ahead.
+        after_block: Called after each block, for a progress bar.
+
+    Returns:
+        Number of pixels by name of the class, and of 'no data'.
+
+    Raises:
+        ValueError: The scene does not suit the model, or a file of it is damaged.
+    """
+    meta = dataset.metainfo
+    names = meta['classes']
+    if len(names) != model.num_classes:
+        raise ValueError(
+            f'the model has {model.num_classes} classes, but test_dataloader.dataset has '
+            f'{len(names)}: {tuple(names)}'
+        )
+    info = dataset.get_data_info(index)
+    blocks = plan_blocks(model, info, block_windows)
+    loader = DataLoader(
+        _BlockReader(dataset, info, blocks),
+        num_workers=num_workers if len(blocks) > 1 else 0,
+        collate_fn=pseudo_collate,
+    )
+    counts = np.zeros(256, np.int64)
+    with ExitStack() as stack:
+        rasters = [
+            stack.enter_context(
+                open_map(path, info['size'], info.get('georeference'), blocks[0].keep[2])
+            )
+            for path in (map_path, scores_path)
+            if path is not None
+        ]
+        describe_classes(rasters[0], names, meta['palette'])
+        rows = np.empty((2, 0, 0), np.uint8)
+        for block, batch in zip(blocks, loader, strict=True):
+            top, left, height, width = block.keep
+            if left == 0:
+                rows = np.empty((2, height, info['size'][1]), np.uint8)
+            row, column = top - block.read[0], left - block.read[1]
+            planes = _predict_block(model, batch)
+            rows[:, :, left : left + width] = planes[:, row : row + height, column : column + width]
+            if left + width == rows.shape[2]:
+                for raster, plane in zip(rasters, rows, strict=False):
+                    raster.write(plane, 1, window=RasterWindow(0, top, rows.shape[2], height))
+                counts += np.bincount(rows[0].ravel(), minlength=256)
+            if after_block:
+                after_block()
+    pixels = dict(zip(names, counts.tolist(), strict=False))
+    return pixels | {'no data': int(counts[IGNORED])}
+
+
+def _predict_block(model: EncoderDecoder, batch: dict) -> np.ndarray:
+    """Return classes and scores in percent, uint8 (2, h, w), 255 where never observed."""
+    unobserved = batch['data_samples'][0].get('unobserved')
+    if unobserved is not None and unobserved.all():
+        return np.full((2, *unobserved.shape), IGNORED, np.uint8)
+    with torch.no_grad():
+        sample: SegDataSample = model.test_step(batch)[0]
+    percent = 100 * _probability(sample.seg_logits.data)
+    planes = (sample.pred_sem_seg.data[0], percent.round())
+    result = torch.stack([plane.to('cpu', torch.uint8) for plane in planes]).numpy()
+    if unobserved is not None:
+        result[:, unobserved] = IGNORED
+    return result
+
+
+def _probability(logits: Tensor) -> Tensor:
+    """Return the probability (h, w) of the predicted class from (K, h, w)."""
+    if len(logits) == 1:  # MMSeg has made it the probability of class 1
+        return torch.maximum(logits[0], 1 - logits[0])
+    return logits.softmax(0).amax(0)

@@ -1,0 +1,243 @@
+"""MTLCC, the Germany benchmark (Russwurm and Koerner, ISPRS Int. J. Geo-Inf. 2018).
+
+Sentinel-2 series of 2016 and 2017 around Munich, 17 crops and no background: what is not one of
+these crops is not labelled at all.
+"""
+
+import csv
+import os
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from mmengine.dist import is_main_process
+from mmengine.logging import print_log
+from mmseg.registry import DATASETS
+
+from mmexact.datasets.labels import map_labels
+from mmexact.datasets.mtlcc.index import TileIndex
+from mmexact.datasets.mtlcc.tiles import BANDS, PICKLE, TFRECORD, load_tile, read_bands
+from mmexact.datasets.sits_dataset import SITSDataset
+from mmexact.sits import IGNORED
+
+CODES = {
+    1: 'Sugar beet',
+    2: 'Summer oat',
+    3: 'Meadow',
+    5: 'Rape',
+    8: 'Hop',
+    9: 'Winter spelt',
+    12: 'Winter triticale',
+    13: 'Beans',
+    15: 'Peas',
+    16: 'Potatoes',
+    17: 'Soybeans',
+    19: 'Asparagus',
+    22: 'Winter wheat',
+    23: 'Winter barley',
+    24: 'Winter rye',
+    25: 'Summer barley',
+    26: 'Maize',
+}
+"""Class by code of the label arrays, in the order of the classes; 0 is unknown."""
+
+PALETTE = [
+    [220, 20, 90],
+    [200, 205, 215],
+    [120, 200, 90],
+    [255, 250, 50],
+    [128, 0, 110],
+    [110, 75, 25],
+    [150, 120, 60],
+    [0, 130, 110],
+    [90, 170, 160],
+    [190, 150, 255],
+    [0, 190, 230],
+    [20, 90, 30],
+    [240, 210, 80],
+    [200, 160, 110],
+    [70, 90, 220],
+    [250, 190, 190],
+    [255, 127, 14],
+]
+
+SOURCE = (
+    'github.com/TUM-LMF/MTLCC downloads it (40 GB). data_root is the folder of one tile size in '
+    'it, data_IJGI18/datasets/full/240, or the folder of the pickles made from it, 240pkl'
+)
+
+CSV_OF_SPLIT = {'train_fold0': 'train_paths.csv', 'eval': 'eval_paths.csv'}
+"""Lists that TSViT's conversion to pickles makes of two splits."""
+
+_CLASS_OF_CODE = np.full(256, IGNORED, np.uint8)
+_CLASS_OF_CODE[list(CODES)] = np.arange(len(CODES))
+
+# Series and mask of a window are read one after the other, and unpacking takes milliseconds.
+_latest_tile = lru_cache(maxsize=1)(load_tile)
+
+
+@DATASETS.register_module()
+class MTLCCDataset(SITSDataset):
+    """MTLCC as downloaded (gzipped TFRecords), or as the pickles that TSViT's users have.
+
+    ``<data_root>/data16`` and ``data17`` hold one file per tile and year, ``<tile>.tfrecord.gz`` or
+    ``<tile>.pickle``; sample ids are '<year>_<tile>'. ``tileids/<split>.tileids`` lists the tiles
+    of a split: ``train_fold<n>``, ``test_fold<n>`` (n in 0..9) and ``eval``. For pickles it is
+    looked for in the download beside them (240pkl, 240), and ``train_fold0`` and ``eval`` can come
+    from their train_paths.csv and eval_paths.csv. Listed tiles that are not on disk, of which the
+    download itself has some, are counted and left out.
+
+    Series have 13 bands in digital numbers, in the order B4 B3 B2 B8 B5 B6 B7 B8A B11 B12 B1 B9
+    B10, brought to 10 m (see :func:`~mmexact.datasets.mtlcc.tiles.read_bands`). Padded dates are
+    dropped. Labels are repeated for each date; the first counts. Pixels of code 0 (unknown) and of
+    codes that are no class become 255.
+
+    The dates and labels are inside the tiles, so that building the dataset unpacks each once: about
+    4 ms per TFRecord, minutes for a split. ``index_file`` remembers them for the next time.
+
+    Args:
+        data_root: Folder of the tiles of one size.
+        split: Name of the list of tiles.
+        years: 2016, 2017 or both.
+        index_file: File (.npz) that keeps dates and masks of the tiles, made if missing, used by
+            any number of splits; None reads all tiles every time. It starts at the working
+            directory, not at ``data_root``.
+        **kwargs: Of :class:`SITSDataset`; ``window_size`` is None here by default, a tile is a
+            window. ``metainfo=dict(classes=...)`` chooses some of the classes.
+
+    Raises:
+        FileNotFoundError: The download, or a list of it, is missing.
+        ImportError: The package that reads TFRecords is not installed.
+        ValueError: The split is unknown, or a tile is damaged or has other contents.
+    """
+
+    METAINFO = dict(classes=tuple(CODES.values()), palette=PALETTE, background=False)
+
+    def __init__(
+        self,
+        data_root: str | None = None,
+        split: str = 'train_fold0',
+        years: Sequence[int] = (2016,),
+        index_file: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.split = split
+        self.years = tuple(years)
+        self.index_file = index_file
+        kwargs.setdefault('window_size', None)
+        super().__init__(data_root=data_root, **kwargs)
+
+    def load_patches(self) -> Iterator[dict]:
+        """Yield the tiles of the split."""
+        index = TileIndex(self.index_file)
+        for year, (folder, names) in self._tiles().items():
+            tiles = index.look_up(folder, names)
+            varying = sum(not tile.codes_repeat for tile in tiles)
+            if varying:
+                report(f'{folder}: labels of {varying} tiles change over time; the first are used')
+            for name, tile in zip(names, tiles, strict=True):
+                path = os.path.join(folder, name)
+                yield dict(
+                    patch=f'{year}_{name.split(".")[0]}',
+                    size=tile.codes.shape,
+                    num_bands=sum(map(len, BANDS.values())),
+                    img_path=path,
+                    seg_map_path=path,
+                    day_of_year=tile.day_of_year,
+                    mask=to_classes(tile.codes, self.label_map),
+                )
+
+    def _tiles(self) -> dict[int, tuple[str, list[str]]]:
+        """Find the folder of each year and the tiles of the split that are in it."""
+        if self.data_root is None or not os.path.isdir(self.data_root):
+            where = 'data_root is not set' if self.data_root is None else self.data_root
+            raise FileNotFoundError(f'{where}: no such folder. {SOURCE}')
+        names = self._split_names(self.data_root)
+        tiles = {}
+        for year in self.years:
+            folder = os.path.join(self.data_root, f'data{year % 100}')
+            found = find_tiles(folder)
+            there = [found[name] for name in names if name in found]
+            if not there:
+                raise ValueError(
+                    f'{folder}: none of the {len(names)} tiles of {self.split} (first {names[:1]}) '
+                    f'is there; do tileids and tiles belong to one size?'
+                )
+            if len(there) < len(names):
+                report(
+                    f'{folder}: {len(names) - len(there)} of the {len(names)} tiles of '
+                    f'{self.split} are not there'
+                )
+            tiles[year] = folder, there
+        return tiles
+
+    def _split_names(self, root: str) -> list[str]:
+        """Read the names of the tiles of the split."""
+        real = os.path.realpath(root)
+        size = os.path.basename(real).removesuffix('pkl')
+        folders = [os.path.join(root, 'tileids'), os.path.join(real, '..', size, 'tileids')]
+        listings = next((folder for folder in folders if os.path.isdir(folder)), None)
+        if listings is not None:
+            known = sorted(name for name in os.listdir(listings) if name.endswith('.tileids'))
+            if f'{self.split}.tileids' not in known:
+                raise ValueError(
+                    f'split={self.split!r}: no {self.split}.tileids in {listings}, only {known}'
+                )
+            with open(os.path.join(listings, f'{self.split}.tileids')) as file:
+                names = [line.strip() for line in file]
+            return list(dict.fromkeys(name for name in names if name))
+        listing = os.path.join(root, CSV_OF_SPLIT.get(self.split, ''))
+        if not os.path.isfile(listing):  # a folder, where the split has no such list
+            raise FileNotFoundError(
+                f'split={self.split!r}: no folder tileids in {root} or in {size} beside it, and no '
+                f'list of that split ({CSV_OF_SPLIT}). {SOURCE}; copy tileids from the download'
+            )
+        with open(listing, newline='') as file:
+            paths = [row[0].strip() for row in csv.reader(file) if row]
+        return list(dict.fromkeys(os.path.basename(path).split('.')[0] for path in paths))
+
+    @staticmethod
+    def read_series(info: dict, dates: np.ndarray) -> np.ndarray:
+        """Read int16 (T', 13, h, w) digital numbers."""
+        series = read_bands(_latest_tile(info['img_path']), dates)
+        if info['window'] is None:
+            return series
+        row, column, height, width = info['window']
+        return series[:, :, row : row + height, column : column + width]
+
+    @staticmethod
+    def read_mask(info: dict) -> np.ndarray:
+        """Read (h, w) uint8 classes 0..16, 255 where unknown."""
+        codes = _latest_tile(info['seg_map_path']).codes
+        if info['window'] is not None:
+            row, column, height, width = info['window']
+            codes = codes[row : row + height, column : column + width]
+        return to_classes(codes, info['label_map'])
+
+
+def report(message: str) -> None:
+    """Log something that the user should know, once."""
+    if is_main_process():
+        print_log(message, 'current')
+
+
+def find_tiles(folder: str) -> dict[str, str]:
+    """Find the tiles of one year: file by name of the tile.
+
+    Raises:
+        FileNotFoundError: There is no such folder, or it holds no tile.
+    """
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    for ending in (TFRECORD, PICKLE):
+        found = [name for name in names if name.endswith(ending)]
+        if found:
+            return {name.removesuffix(ending): name for name in found}
+    raise FileNotFoundError(
+        f'{os.path.abspath(folder)}: no tiles *{TFRECORD} or *{PICKLE}. {SOURCE}'
+    )
+
+
+def to_classes(codes: np.ndarray, label_map: dict[int, int] | None) -> np.ndarray:
+    """Turn codes of MTLCC into classes 0..16; 255 where unknown, unlisted or unwanted."""
+    return map_labels(_CLASS_OF_CODE[codes], label_map)

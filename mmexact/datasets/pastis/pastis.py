@@ -1,0 +1,269 @@
+"""The PASTIS benchmark (Garnot and Landrieu, ICCV 2021) as downloaded.
+
+Folds 1..5 are the official ones; 18 crops, background 0; parcels mostly outside their patch carry
+the void label 19, which becomes 255.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import numpy as np
+from mmseg.registry import DATASETS
+
+from mmexact.datasets.labels import map_labels
+from mmexact.datasets.numpy_files import npy_shape, read_planes
+from mmexact.datasets.pastis.window_copy import FINISHED, LAYOUT, WindowLayout
+from mmexact.datasets.sits_dataset import SITSDataset
+from mmexact.sits import IGNORED, check_days
+
+VOID = 19
+
+METAINFO = dict(
+    classes=(
+        'Background',
+        'Meadow',
+        'Soft winter wheat',
+        'Corn',
+        'Winter barley',
+        'Winter rapeseed',
+        'Spring barley',
+        'Sunflower',
+        'Grapevine',
+        'Beet',
+        'Winter triticale',
+        'Winter durum wheat',
+        'Fruits, vegetables, flowers',
+        'Potatoes',
+        'Leguminous fodder',
+        'Soybeans',
+        'Orchard',
+        'Mixed cereal',
+        'Sorghum',
+    ),
+    palette=[
+        [56, 56, 60],
+        [120, 200, 90],
+        [240, 210, 80],
+        [255, 127, 14],
+        [200, 160, 110],
+        [255, 250, 50],
+        [250, 190, 190],
+        [190, 110, 0],
+        [128, 0, 110],
+        [220, 20, 90],
+        [150, 120, 60],
+        [110, 75, 25],
+        [255, 90, 80],
+        [190, 150, 255],
+        [0, 130, 110],
+        [0, 190, 230],
+        [20, 90, 30],
+        [200, 205, 215],
+        [70, 90, 220],
+    ],
+)
+
+
+PASTIS_SOURCE = (
+    'PASTIS (29 GB) can be downloaded from Zenodo, record 5012942, see '
+    'github.com/VSainteuf/pastis-benchmark'
+)
+
+
+def find_data_root(data_root: str | None, contents: str, source: str) -> str:
+    """Return the data root, or explain how to get the data.
+
+    Args:
+        data_root: As given in the config.
+        contents: A file or folder that must be in it.
+        source: Where the data can be had.
+
+    Raises:
+        FileNotFoundError: There is no such directory, or it holds something else.
+    """
+    if data_root is None or not os.path.exists(os.path.join(data_root, contents)):
+        where = 'data_root is not set' if data_root is None else os.path.abspath(data_root)
+        state = f'no {contents} in it' if os.path.isdir(data_root or '') else 'no such directory'
+        raise FileNotFoundError(
+            f'{where}: {state}. {source}; set data_root to the unpacked folder, e.g. with '
+            f'--cfg-options train_dataloader.dataset.data_root=DIR. `make demo` needs no download.'
+        )
+    return data_root
+
+
+@cache
+def _day_of_year(date: str) -> int:
+    """Convert YYYYMMDD."""
+    return datetime.strptime(date, '%Y%m%d').timetuple().tm_yday
+
+
+def _patch_days(properties: dict, source: str) -> np.ndarray:
+    """Read ``dates-S2``, an object {"0": 20180917, ...} or the JSON text of one: int16 (T,)."""
+    dates = properties.get('dates-S2') or {}
+    if isinstance(dates, str):
+        dates = json.loads(dates)
+    try:
+        days = [_day_of_year(str(dates[key])) for key in sorted(dates, key=int)]
+    except ValueError as error:
+        raise ValueError(f'{source}: dates-S2: {error}; expected dates as YYYYMMDD') from None
+    check_days(np.array(days, dtype=np.int16), source)
+    return np.array(days, dtype=np.int16)
+
+
+def to_classes(mask: np.ndarray, label_map: dict[int, int] | None, path: str) -> np.ndarray:
+    """Turn PASTIS labels (0..18, void 19) into classes, void and unwanted classes into 255.
+
+    Raises:
+        ValueError: A label is not one of PASTIS.
+    """
+    unknown = mask[(mask < 0) | (mask > VOID)]
+    if unknown.size:
+        raise ValueError(
+            f'{path}: label {unknown[0]} in {unknown.size} pixels; PASTIS has 0..18 and void 19'
+        )
+    return map_labels(
+        np.where(mask == VOID, IGNORED, mask).astype(np.uint8),
+        label_map,
+    )
+
+
+@DATASETS.register_module()
+class PASTISDataset(SITSDataset):
+    """PASTIS as downloaded, or its window-contiguous copy, read without loading whole patches.
+
+    Reads ``metadata.geojson``, ``DATA_S2/S2_<id>.npy`` (T, C, 128, 128), and plane 0 of
+    ``ANNOTATIONS/TARGET_<id>.npy`` (3, 128, 128) (a mask alone is accepted as well). A copy made by
+    ``tools/dataset_converters/pastis_windows.py`` is recognised; samples are the same. With a
+    ``NORM_S2_patch.json``, ``metainfo`` has ``mean`` and ``std``, lists of C values in digital
+    numbers, averaged over the folds.
+
+    Args:
+        data_root: The unpacked download.
+        folds: Official folds 1..5 to use.
+        with_masks: Whether to use ANNOTATIONS. Without them, as for predictions only, they are
+            neither needed nor read, and image-level labels are unknown.
+        **kwargs: Of :class:`SITSDataset`. ``metainfo=dict(classes=...)`` chooses some of the
+            classes, the background first; pixels of the others are ignored.
+
+    Raises:
+        FileNotFoundError: The download, or a file of it, is missing.
+        ValueError: Folds, dates, shapes or labels are not as PASTIS has them.
+    """
+
+    METAINFO = METAINFO
+
+    def __init__(
+        self,
+        data_root: str | None = None,
+        folds: Sequence[int] = (1, 2, 3),
+        with_masks: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        self.folds = tuple(folds)
+        self.with_masks = with_masks
+        kwargs.setdefault('data_prefix', dict(img_path='DATA_S2', seg_map_path='ANNOTATIONS'))
+        super().__init__(data_root=data_root, **kwargs)
+        norm = os.path.join(data_root or '', 'NORM_S2_patch.json')
+        if os.path.isfile(norm):
+            self._metainfo.update(self._statistics(norm))
+
+    def _statistics(self, path: str) -> dict[str, list[float]]:
+        with open(path) as file:
+            norm = json.load(file)
+        try:
+            folds = [norm[f'Fold_{fold}'] for fold in self.folds]
+        except KeyError as error:
+            raise ValueError(f'{path}: no {error}; it has {sorted(norm)}') from None
+        return {key: np.mean([fold[key] for fold in folds], 0).tolist() for key in ('mean', 'std')}
+
+    def load_patches(self) -> Iterator[dict]:
+        """Yield the patches of the folds, in the order of ``metadata.geojson``."""
+        layout = WindowLayout.of(self.data_root or '')
+        if layout is not None:
+            self._check_copy(layout)
+        data_root = find_data_root(self.data_root, 'metadata.geojson', PASTIS_SOURCE)
+        metadata = os.path.join(data_root, 'metadata.geojson')
+        with open(metadata) as file:
+            patches = [feature['properties'] for feature in json.load(file)['features']]
+        known = {int(patch['Fold']) for patch in patches}
+        if not set(self.folds) <= known:
+            raise ValueError(
+                f'folds={self.folds}: {metadata} has no fold '
+                f'{sorted(set(self.folds) - known)}, only {sorted(known)}'
+            )
+        for patch in patches:
+            if int(patch['Fold']) in self.folds:
+                yield self._patch(patch, metadata, layout)
+
+    def _check_copy(self, layout: WindowLayout) -> None:
+        copy = os.path.join(self.data_root or '', LAYOUT)
+        if self.window_size not in (layout.window_size, None):
+            raise ValueError(
+                f'{copy}: a copy in windows of {layout.window_size} pixels, but window_size='
+                f'{self.window_size}; make another one with pastis_windows.py --window-size, or '
+                f'use the download'
+            )
+        if not os.path.isfile(os.path.join(self.data_root or '', FINISHED)):
+            raise FileNotFoundError(
+                f'{copy}: the copy is incomplete; run tools/dataset_converters/pastis_windows.py '
+                f'again, it goes on where it stopped'
+            )
+
+    def _patch(self, properties: dict, metadata: str, layout: WindowLayout | None) -> dict:
+        name = str(properties['ID_PATCH'])
+        path = os.path.join(self.data_prefix['img_path'], f'S2_{name}.npy')
+        days = _patch_days(properties, f'{metadata}, patch {name}')
+        shape = npy_shape(path)
+        if layout is not None:
+            self._check_windows(path, shape, layout)
+            shape = (*shape[1:3], *layout.patch_size)
+        if len(shape) != 4 or shape[0] != len(days):
+            raise ValueError(
+                f'{path}: shape {shape}, but {metadata} has {len(days)} dates for patch {name}; '
+                f'expected ({len(days)}, bands, height, width)'
+            )
+        masks = self.data_prefix['seg_map_path']
+        return dict(
+            patch=name,
+            size=shape[2:],
+            num_bands=shape[1],
+            img_path=path,
+            seg_map_path=os.path.join(masks, f'TARGET_{name}.npy') if self.with_masks else None,
+            day_of_year=days,
+            layout=layout,
+        )
+
+    @staticmethod
+    def _check_windows(path: str, shape: tuple[int, ...], layout: WindowLayout) -> None:
+        size, number = layout.window_size, len(layout.windows)
+        if len(shape) != 5 or shape[0] != number or shape[3:] != (size, size):
+            raise ValueError(
+                f'{path}: shape {shape}; expected ({number}, dates, bands, {size}, {size}) in a '
+                f'window-contiguous copy'
+            )
+
+    @staticmethod
+    def read_series(info: dict, dates: np.ndarray) -> np.ndarray:
+        """Read (T', C, h, w) digital numbers."""
+        bands, layout = info['num_bands'], info['layout']
+        if layout is not None:
+            stored = (len(info['day_of_year']), bands)
+            return layout.read(info['img_path'], stored, dates, info['window'])
+        planes = (dates[:, None] * bands + np.arange(bands)).ravel()
+        series = read_planes(info['img_path'], planes, info['window'])
+        return series.reshape(len(dates), bands, *series.shape[1:])
+
+    @staticmethod
+    def read_mask(info: dict) -> np.ndarray:
+        """Read (h, w) uint8 classes, 255 where void."""
+        path = info['seg_map_path']
+        mask = read_planes(path, [0], info['window'])[0]
+        if mask.shape != tuple(info['size']):
+            raise ValueError(
+                f'{path}: a mask of {mask.shape} pixels, but the series has {info["size"]}'
+            )
+        return to_classes(mask, info['label_map'], path)

@@ -1,0 +1,218 @@
+"""A copy of PASTIS in which the series of a window lies in one piece, for slow disks.
+
+In the download a window is scattered over its patch, of which a disk has to read nearly all (14 MB
+for the 0.5 MB of a window). The copy has the same files, but ``DATA_S2/S2_<id>.npy`` is
+(windows, T, C, 24, 24), ``DATA_S2/BORDER_<id>.npy`` (T, C, pixels) holds the pixels that belong to
+no window, and ``windows.json`` tells the sizes.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from mmexact.datasets.numpy_files import npy_shape, read_planes
+from mmexact.datasets.sits_dataset import window_grid
+from mmexact.sits import Window
+
+LAYOUT = 'windows.json'
+FINISHED = 'metadata.geojson'
+"""Copied last: a copy without it is incomplete."""
+
+
+@dataclass(frozen=True)
+class WindowLayout:
+    """How patches lie in a window-contiguous copy.
+
+    Attributes:
+        window_size: Side of a window in pixels.
+        patch_size: (height, width) of all patches in pixels.
+    """
+
+    window_size: int
+    patch_size: tuple[int, int]
+
+    @classmethod
+    def of(cls, data_root: str) -> 'WindowLayout | None':
+        """Read the layout of a copy; None for a download."""
+        path = os.path.join(data_root, LAYOUT)
+        if not os.path.isfile(path):
+            return None
+        with open(path) as file:
+            layout = json.load(file)
+        return cls(layout['window_size'], tuple(layout['patch_size']))
+
+    @property
+    def windows(self) -> list[Window]:
+        """The windows in the order of the sample ids."""
+        return [w for w in window_grid(self.patch_size, self.window_size, 'PASTIS') if w]
+
+    @property
+    def border(self) -> np.ndarray:
+        """(H, W) bool: pixels outside all windows."""
+        outside = np.ones(self.patch_size, dtype=bool)
+        for row, column, height, width in self.windows:
+            outside[row : row + height, column : column + width] = False
+        return outside
+
+    def number(self, window: Window) -> int:
+        """Number of a window in its patch, row-major."""
+        row, column = window[:2]
+        per_row = self.patch_size[1] // self.window_size
+        return row // self.window_size * per_row + column // self.window_size
+
+    def split(self, series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Split (T, C, H, W) into (windows, T, C, h, w) and the border (T, C, pixels)."""
+        parts = [series[..., r : r + h, c : c + w] for r, c, h, w in self.windows]
+        return np.stack(parts), series[..., self.border]
+
+    def join(self, windows: np.ndarray, border: np.ndarray) -> np.ndarray:
+        """Undo :meth:`split`."""
+        series = np.empty((*windows.shape[1:3], *self.patch_size), windows.dtype)
+        for part, (r, c, h, w) in zip(windows, self.windows, strict=True):
+            series[..., r : r + h, c : c + w] = part
+        series[..., self.border] = border
+        return series
+
+    def read(
+        self, path: str, stored: tuple[int, int], dates: np.ndarray, window: Window | None
+    ) -> np.ndarray:
+        """Read some dates from a file of the copy.
+
+        Args:
+            path: The file.
+            stored: Its numbers of dates and bands.
+            dates: (T',) which of the dates.
+            window: A window of the layout; None reads the whole patch.
+
+        Returns:
+            (T', C, h, w) in the type of the file.
+        """
+        (available, bands), size = stored, self.window_size
+        shape = (len(dates), bands, size, size)
+        planes = dates[:, None] * bands + np.arange(bands)
+        if window is not None:
+            first = self.number(window) * available * bands
+            return read_planes(path, first + planes.ravel()).reshape(shape)
+        firsts = np.arange(len(self.windows))[:, None, None] * available * bands
+        windows = read_planes(path, (firsts + planes).ravel())
+        border = (
+            read_planes(border_path(path), dates)
+            if self.border.any()
+            else np.empty((len(dates), bands, 0), windows.dtype)
+        )
+        return self.join(windows.reshape(-1, *shape), border)
+
+
+def border_path(path: str) -> str:
+    """Name the file of the border beside ``DATA_S2/S2_<id>.npy``."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, name.replace('S2_', 'BORDER_', 1))
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    unfinished = path.with_name(f'{path.name}.part')
+    with open(unfinished, 'wb') as file:
+        np.save(file, array)
+    unfinished.replace(path)
+
+
+def _copy(source: Path, target: Path) -> None:
+    unfinished = target.with_name(f'{target.name}.part')
+    shutil.copyfile(source, unfinished)
+    unfinished.replace(target)
+
+
+def copy_windows(
+    source: str | os.PathLike,
+    target: str | os.PathLike,
+    window_size: int = 24,
+    track: Callable[[list[Path]], Iterable[Path]] = iter,
+) -> int:
+    """Copy a PASTIS download so that each window lies in one piece.
+
+    Files appear whole or not at all, and those that are there already are kept: an interrupted copy
+    goes on where it stopped.
+
+    Args:
+        source: The unpacked download; not modified.
+        target: Folder of the copy.
+        window_size: Side of a window in pixels.
+        track: Wraps the list of patches, for instance mmengine's ``track_iter_progress``.
+
+    Returns:
+        Number of patches that were written; 0 when the copy was complete.
+
+    Raises:
+        FileNotFoundError: ``source`` is not a download of PASTIS.
+        FileExistsError: ``target`` holds something else.
+        ValueError: A file is damaged, patches differ in size, or windows do not fit.
+        OSError: The disk has too little room.
+    """
+    source, target = Path(source), Path(target)
+    patches = sorted((source / 'DATA_S2').glob('S2_*.npy'))
+    if not patches or not (source / FINISHED).is_file():
+        raise FileNotFoundError(
+            f'{source.absolute()}: no {FINISHED} and DATA_S2/S2_*.npy in it; expected an unpacked '
+            f'download of PASTIS'
+        )
+    if (source / LAYOUT).exists():
+        raise ValueError(f'{source}: is a window-contiguous copy already; start from the download')
+    height, width = npy_shape(str(patches[0]))[-2:]
+    layout = WindowLayout(window_size, (height, width))
+    window_grid(layout.patch_size, window_size, patches[0].name)
+    _prepare(target, layout)
+    missing = [path for path in patches if not (target / 'DATA_S2' / path.name).exists()]
+    _check_room(target, missing)
+    for path in track(missing) if missing else ():
+        _copy_patch(path, target, layout)
+    others = [*(source / 'ANNOTATIONS').glob('TARGET_*.npy'), *source.glob('NORM_S2_*.json')]
+    for path in [*others, source / FINISHED]:
+        place = target / path.relative_to(source)
+        if not place.exists():
+            _copy(path, place)
+    return len(missing)
+
+
+def _prepare(target: Path, layout: WindowLayout) -> None:
+    """Make the folders, or check that an earlier run made them with the same layout."""
+    if target.exists() and any(target.iterdir()):
+        earlier = WindowLayout.of(str(target))
+        if earlier != layout:
+            found = 'no window-contiguous copy' if earlier is None else f'a copy with {earlier}'
+            raise FileExistsError(
+                f'{target} holds {found}, asked for {layout}; choose another folder'
+            )
+    for folder in ('DATA_S2', 'ANNOTATIONS'):
+        (target / folder).mkdir(parents=True, exist_ok=True)
+    if not (target / LAYOUT).exists():
+        unfinished = target / f'{LAYOUT}.part'
+        unfinished.write_text(json.dumps(asdict(layout)) + '\n')
+        unfinished.replace(target / LAYOUT)
+
+
+def _check_room(target: Path, missing: list[Path]) -> None:
+    needed = sum(path.stat().st_size for path in missing)
+    free = shutil.disk_usage(target).free
+    if needed > free:
+        raise OSError(
+            f'{target.absolute()}: the copy needs {needed / 1e9:.1f} GB more, but the disk has '
+            f'{free / 1e9:.1f} GB free'
+        )
+
+
+def _copy_patch(path: Path, target: Path, layout: WindowLayout) -> None:
+    shape = npy_shape(str(path))
+    if len(shape) != 4 or shape[2:] != layout.patch_size:
+        raise ValueError(f'{path}: shape {shape}; expected (dates, bands, *{layout.patch_size})')
+    series = read_planes(str(path), range(prod(shape[:2]))).reshape(shape)
+    windows, border = layout.split(series)
+    place = target / 'DATA_S2' / path.name
+    if border.size:
+        _save(Path(border_path(str(place))), border)
+    _save(place, windows)

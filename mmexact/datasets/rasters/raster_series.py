@@ -1,0 +1,243 @@
+"""A user's own data: dated rasters of an area, with a raster of labels or a table of them."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from mmseg.registry import DATASETS
+
+from mmexact.datasets.label_places import Area, LabelSettings
+from mmexact.datasets.labels import check_labels
+from mmexact.datasets.rasters.files import open_raster, read_window
+from mmexact.datasets.rasters.gaps import fill_gaps, hide_gaps
+from mmexact.datasets.rasters.grid import check_grid
+from mmexact.datasets.rasters.search import find_series
+from mmexact.datasets.rasters.series import RasterSeries
+from mmexact.datasets.sits_dataset import SITSDataset, window_grid
+from mmexact.datasets.weak_labels import read_weak_labels, report
+from mmexact.sits import IGNORED
+
+DRAWS = 100
+"""Windows that training draws in place of one that was never observed, before it gives up."""
+
+
+@DATASETS.register_module()
+class RasterSeriesDataset(SITSDataset):
+    """Series of dated rasters in any format of GDAL, or of a data cube, read window by window.
+
+    The finest raster of the first date defines the grid of an area, and coarser bands are
+    interpolated onto it. What was not observed, because there are no data or a cloud hides it, is
+    interpolated in time or becomes padding; pixels that were never observed are 0 and ignored in
+    masks, and training leaves windows out in which no pixel was. Besides what
+    :class:`SITSDataset` says, an entry of the data list has ``georeference``: ``crs`` (WKT or
+    None) and ``transform`` (six floats) of the window, and ``read_clear_shares``, from which
+    :class:`LoadSITS` chooses dates by least cloud.
+
+    A window of a tiled file costs its tiles; one of an untiled file costs its rows over the whole
+    width, so tile large rasters.
+
+    Args:
+        data_root: Folder that relative paths start at.
+        series: For each area a name, which the sample ids start with, and ``dict(rasters=...,
+            mask=...)``: the glob pattern of its rasters or its cube, and the raster of labels on
+            the same grid, or None. ``search`` in it overrides settings for this area, such as the
+            ``date_range`` of its season.
+        codes: Class name, or 'ignored', by value of the label raster, e.g. ``{1: 'Cultivated'}``.
+            By default the values are the classes already, 255 ignored.
+        other_codes: Class name for values that ``codes`` does not list, or 'ignored'. No data is
+            always ignored, unless it is listed.
+        search: Which bands and dates to use, and which clouds to hide: settings of
+            :class:`~mmexact.datasets.rasters.settings.Search`.
+        gaps: What becomes of a date at which a pixel was not observed: 'interpolate' fills it from
+            the pixel's other dates, see :func:`~mmexact.datasets.rasters.gaps.fill_gaps`; 'pad'
+            makes it padding for that pixel, its bands and its day of year 0.
+        labels: Take image-level labels from points or polygons instead of the label raster:
+            settings of :class:`~mmexact.datasets.label_places.LabelSettings`, e.g.
+            ``dict(file='fields.gpkg', column='crop')``. Windows without any label are left out.
+        **kwargs: Of :class:`SITSDataset`; ``metainfo=dict(classes=...)`` is needed and starts with
+            the background. Image-level labels come from the label raster by the 1 % rule, from
+            ``labels``, or from ``image_labels_file``.
+
+    Raises:
+        FileNotFoundError: A raster is missing.
+        ValueError: Rasters do not agree, a date or a band is missing, or a label is unknown.
+    """
+
+    def __init__(
+        self,
+        data_root: str | None = None,
+        series: Mapping[str, Mapping[str, Any]] | None = None,
+        codes: Mapping[int, str] | None = None,
+        other_codes: str = 'ignored',
+        search: Mapping[str, Any] | None = None,
+        gaps: str = 'interpolate',
+        labels: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if not series:
+            raise ValueError(
+                "series is not set; expected e.g. dict(area=dict(rasters='series/*.tif', "
+                "mask='labels.tif'))"
+            )
+        classes = (kwargs.get('metainfo') or {}).get('classes')
+        if not classes:
+            raise ValueError(
+                'metainfo=dict(classes=...) is not set; name all classes, the background first'
+            )
+        names = dict(zip([*classes, 'ignored'], [*range(len(classes)), IGNORED], strict=True))
+        for name in {*(codes or {}).values(), other_codes}:
+            if name not in names:
+                raise ValueError(f'codes: no such class {name!r}; expected one of {list(names)}')
+        self.series = {name: dict(paths) for name, paths in series.items()}
+        self.codes = None if codes is None else {code: names[codes[code]] for code in codes}
+        self.other_codes = names[other_codes]
+        if gaps not in ('interpolate', 'pad'):
+            raise ValueError(f"gaps={gaps!r}; expected 'interpolate' or 'pad'")
+        self.search = dict(search or {})
+        self.gaps = gaps
+        self.labels = None if labels is None else self._label_settings(labels)
+        if self.labels is not None and kwargs.get('image_labels_file') is not None:
+            raise ValueError('labels and image_labels_file are both set; expected one of them')
+        self.rasters: dict[str, RasterSeries] = {}
+        super().__init__(data_root=data_root, **kwargs)
+
+    def load_patches(self) -> Iterator[dict]:
+        """Yield the areas."""
+        root = self.data_root or ''
+        if not os.path.isdir(root or '.'):
+            raise FileNotFoundError(
+                f'{os.path.abspath(root)}: data_root is no such directory; set it to the folder of '
+                f'your rasters, or link that folder there'
+            )
+        for name, paths in self.series.items():
+            search = {**self.search, **(paths.get('search') or {})}
+            rasters = find_series(root, str(paths['rasters']), search)
+            self.rasters[name] = rasters
+            mask_path = paths.get('mask') and os.path.join(root, str(paths['mask']))
+            if mask_path:
+                check_grid(mask_path, rasters, search.get('crs'))
+            patch = dict(
+                patch=name,
+                series=name,
+                size=rasters.size,
+                num_bands=rasters.num_bands,
+                img_path=rasters.source,
+                seg_map_path=mask_path,
+                day_of_year=rasters.day_of_year(),
+            )
+            if mask_path and self.labelled_by_masks:
+                num_classes = len(self._metainfo['classes'])
+                patch['mask'] = self.read_mask(
+                    self._attach(dict(patch, window=None, num_classes=num_classes))
+                )
+            yield patch
+
+    @staticmethod
+    def _label_settings(labels: Mapping[str, Any]) -> LabelSettings:
+        known = [setting.name for setting in fields(LabelSettings)]
+        if 'file' not in labels or not set(labels) <= set(known):
+            raise ValueError(
+                f"labels={dict(labels)}; expected dict(file='...') and any of {known[1:]}"
+            )
+        return LabelSettings(**labels)
+
+    @property
+    def labelled_by_masks(self) -> bool:
+        """Whether image-level labels come from the label raster."""
+        return self.labels is None and super().labelled_by_masks
+
+    def load_data_list(self) -> list[dict]:
+        """Cut all areas into windows and work out the image-level labels."""
+        data_list = super().load_data_list()
+        return data_list if self.labels is None else self._place_labels(data_list, self.labels)
+
+    def _place_labels(self, data_list: list[dict], settings: LabelSettings) -> list[dict]:
+        """Keep the windows for which the points or polygons have labels."""
+        areas, numbers = [], {}
+        for name, rasters in self.rasters.items():
+            windows = window_grid(rasters.size, self.window_size, name)
+            numbers.update({(name, window): index for index, window in enumerate(windows)})
+            places = [window or (0, 0, *rasters.size) for window in windows]
+            days = (rasters.times[0].date(), rasters.times[-1].date())
+            areas.append(Area(name, places, rasters.crs, rasters.transform, days))
+        path = os.path.join(self.data_root or '', settings.file)
+        weak = read_weak_labels(path, settings, self._metainfo['classes'], areas, self.background)
+        labelled = []
+        for info in data_list:
+            name, number = info['series'], numbers[info['series'], info['window']]
+            if weak.labelled[name][number]:
+                labelled.append(dict(info, gt_score=weak.scores[name][number]))
+        report(weak, settings, [info['gt_score'] for info in labelled], len(data_list))
+        return labelled
+
+    def _attach(self, info: dict) -> dict:
+        rasters = self.rasters[info['series']]
+        return dict(
+            info,
+            rasters=rasters,
+            gaps=self.gaps,
+            codes=self.codes,
+            other_codes=self.other_codes,
+            georeference=rasters.georeference(info['window']),
+        )
+
+    def get_data_info(self, idx: int) -> dict:
+        """Return an entry of the data list, with what all windows of a series share."""
+        info = self._attach(super().get_data_info(idx))
+        return dict(
+            info,
+            read_clear_shares=type(self).read_clear_shares,
+            skip_unobserved=not self.test_mode,
+        )
+
+    def prepare_data(self, idx: int) -> Any:
+        """Run the pipeline on a window; in training on another one instead of one never observed.
+
+        Raises:
+            ValueError: Many windows in a row were never observed.
+        """
+        for _ in range(DRAWS):
+            sample = super().prepare_data(idx)
+            if sample is not None:
+                return sample
+            idx = self._rand_another()
+        raise ValueError(
+            f'{DRAWS} windows in a row hold no pixel that was ever observed, the last one in '
+            f'{self.get_data_info(idx)["img_path"]}; check nodata and clouds of search='
+            f'{self.search} (is the threshold in the units of the mask?)'
+        )
+
+    @staticmethod
+    def read_series(info: dict, dates: np.ndarray) -> np.ndarray:
+        """Read (T', C, h, w), masked and 0 where there are gaps that were not filled."""
+        values, valid = info['rasters'].read(dates, info['window'])
+        if valid.all():
+            return values
+        if info['gaps'] == 'pad':
+            return hide_gaps(values, valid)
+        return fill_gaps(values, valid, info['rasters'].days(dates))
+
+    @staticmethod
+    def read_clear_shares(info: dict) -> np.ndarray:
+        """Return the share of a window that no cloud hides at each date, float (T,)."""
+        return info['rasters'].clear_shares(info['window'])
+
+    @staticmethod
+    def read_mask(info: dict) -> np.ndarray:
+        """Read (h, w) uint8 classes, 255 where there is no data or the code is ignored."""
+        path = info['seg_map_path']
+        window = info['window'] or (0, 0, *info['size'])
+        values = read_window(open_raster(path), (1,), window)[0]
+        if values.dtype.kind not in 'iu':
+            raise ValueError(f'{path}: labels of type {values.dtype}; expected integers')
+        if info['codes'] is None:
+            labels = values.filled(IGNORED)
+            check_labels(labels, info['num_classes'], path)
+            return labels.astype(np.uint8)
+        mask = np.full(values.shape, info['other_codes'], dtype=np.uint8)
+        mask[np.ma.getmaskarray(values)] = IGNORED
+        for code, label in info['codes'].items():
+            mask[values.data == code] = label
+        return mask

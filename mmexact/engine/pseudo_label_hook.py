@@ -1,0 +1,220 @@
+"""Hooks of MMEngine's runner."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.dist import barrier, is_main_process
+from mmengine.evaluator import Evaluator
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmengine.utils import ProgressBar
+from mmseg.registry import HOOKS
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from mmexact.engine.process import mixed_precision
+from mmexact.masks.pseudo_masks import PseudoMaskWriter
+from mmexact.models import ExactClassifier
+
+FIXED = 'fixed, no pixel label was looked at'
+
+
+def config_digest(*configs: Any) -> str:
+    """SHA-256 of settings, independent of the order of their keys."""
+    text = json.dumps(_with_text_keys(configs), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _with_text_keys(settings: Any) -> Any:
+    """Make keys comparable: codes of labels may be numbers and names."""
+    if isinstance(settings, Mapping):
+        return {str(key): _with_text_keys(value) for key, value in settings.items()}
+    if isinstance(settings, list | tuple):
+        return [_with_text_keys(value) for value in settings]
+    return settings
+
+
+def weights_digest(state_dict: Mapping[str, Tensor]) -> str:
+    """SHA-256 of weights and buffers."""
+    digest = hashlib.sha256()
+    for name, value in state_dict.items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+@HOOKS.register_module()
+class PseudoLabelHook(Hook):
+    """Writes the masks of an :class:`~mmexact.models.ExactClassifier` as pseudo masks.
+
+    In a test loop it writes what the loop predicts. At the end of training it runs the model over
+    ``dataloader``, if one is given.
+
+    Args:
+        out_dir: Folder of the masks, see :class:`~mmexact.masks.pseudo_masks.PseudoMaskWriter`.
+        dataloader: Config of a data loader over the windows to map once training has ended.
+        score_chosen_by: How the background score was chosen, for the manifest.
+        overwrite: Replace masks of other inputs.
+        amp: Compute in bfloat16 where that is precise enough (autocast).
+    """
+
+    def __init__(
+        self,
+        out_dir: str,
+        dataloader: dict | None = None,
+        score_chosen_by: str = FIXED,
+        overwrite: bool = False,
+        amp: bool = False,
+    ) -> None:
+        self.out_dir = out_dir
+        self.dataloader = dataloader
+        self.score_chosen_by = score_chosen_by
+        self.overwrite = overwrite
+        self.amp = amp
+
+    def open_writer(self, runner: Runner, dataset: Any, data_cfg: Any) -> PseudoMaskWriter:
+        """Open the folder for the masks of a dataset.
+
+        Args:
+            runner: Its model makes the masks.
+            dataset: The windows.
+            data_cfg: The dataset's config.
+
+        Raises:
+            FileExistsError: The folder holds masks of other inputs.
+            ValueError: The model is no classifier, or knows other classes than the dataset.
+        """
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if not isinstance(model, ExactClassifier):
+            raise ValueError(
+                f'pseudo masks come from an ExactClassifier (cls_*.py), but the config describes a '
+                f'{type(model).__name__}'
+            )
+        meta = dataset.metainfo
+        crops = len(meta['classes']) - meta.get('background', True)
+        if crops != model.num_classes - 1:
+            raise ValueError(
+                f'the model knows {model.num_classes - 1} crops (backbone.num_classes), but '
+                f'test_dataloader.dataset has {crops} among its classes {tuple(meta["classes"])}'
+            )
+        inputs = dict(
+            config=config_digest(runner.cfg.model),
+            checkpoint=weights_digest(model.state_dict()),
+            data=config_digest(data_cfg),
+            weights='1 - second / first score',
+            precision='bfloat16' if self._mixed(model) else 'float32',
+        )
+        inputs |= dict(**model.test_cfg, background_score_chosen_by=self.score_chosen_by)
+        if not is_main_process():
+            barrier()  # the main process clears the folder, the others find it so
+        writer = PseudoMaskWriter(
+            self.out_dir, inputs, meta['classes'], meta['palette'], self.overwrite
+        )
+        if is_main_process():
+            barrier()
+        return writer
+
+    def before_test(self, runner: Runner) -> None:
+        """Open the folder."""
+        self.writer = self.open_writer(
+            runner, runner.test_dataloader.dataset, runner.cfg.test_dataloader.dataset
+        )
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | tuple | list | None = None,
+        outputs: Sequence | None = None,
+    ) -> None:
+        """Write the masks of one batch."""
+        self._write(outputs or ())
+
+    def after_test(self, runner: Runner) -> None:
+        """Complete the folder."""
+        self._finish(runner, runner.test_dataloader.dataset)
+
+    def after_train(self, runner: Runner) -> None:
+        """Map the windows of ``dataloader`` with the trained model."""
+        if self.dataloader is not None:
+            self.map_windows(runner, self.dataloader)
+
+    def map_windows(
+        self, runner: Runner, dataloader: dict, evaluator: Evaluator | None = None
+    ) -> dict[str, float]:
+        """Map windows with the runner's model, without those that an interrupted run has mapped.
+
+        Args:
+            runner: Its model carries the weights to use.
+            dataloader: Config of a data loader over the windows.
+            evaluator: Scores the predictions.
+
+        Returns:
+            The scores; none when only the rest of an interrupted run was mapped.
+        """
+        dataset = runner.build_dataloader(dataloader).dataset
+        self.writer = self.open_writer(runner, dataset, dataloader['dataset'])
+        names = [dataset.get_data_info(index)['sample_id'] for index in range(len(dataset))]
+        missing = [index for index, name in enumerate(names) if not self.writer.has(name)]
+        if len(missing) < len(names):
+            print_log(f'{len(names) - len(missing)} of {len(names)} are there', runner.logger)
+            evaluator = None
+        barrier()  # before any rank writes what another one would count
+        scores = {}
+        if missing:
+            rest = dict(dataloader, dataset=dataset.get_subset(missing))
+            scores = self._map(runner, runner.build_dataloader(rest), evaluator)
+        kept: dict[str, Any] = {name: float(value) for name, value in scores.items()}  # of numpy
+        for metric in evaluator.metrics if evaluator else ():
+            if curve := getattr(metric, 'by_score', None):
+                kept['by_score'] = curve
+        self._finish(runner, dataset, kept)
+        return scores
+
+    def _map(
+        self, runner: Runner, loader: DataLoader, evaluator: Evaluator | None
+    ) -> dict[str, float]:
+        dataset: Any = loader.dataset
+        if evaluator:
+            evaluator.dataset_meta = dataset.metainfo
+        runner.model.eval()
+        bar = ProgressBar(len(loader)) if is_main_process() else None
+        device_type = next(runner.model.parameters()).device.type
+        precision = torch.autocast(
+            device_type, dtype=torch.bfloat16, enabled=self._mixed(runner.model)
+        )
+        for batch in loader:
+            with torch.no_grad(), precision:
+                samples = runner.model.test_step(batch)
+            self._write(samples)
+            if evaluator:
+                evaluator.process(data_samples=samples, data_batch=batch)
+            if bar:
+                bar.update()
+        if bar:
+            print()
+        return evaluator.evaluate(len(dataset)) if evaluator else {}
+
+    def _mixed(self, model: torch.nn.Module) -> bool:
+        return self.amp and mixed_precision(next(model.parameters()).device.type)
+
+    def _write(self, samples: Sequence) -> None:
+        for sample in samples:
+            mask = sample.pred_sem_seg.data.squeeze(0).to('cpu', torch.uint8).numpy()
+            confidence = sample.pred_confidence.data.squeeze(0).float().cpu().numpy()
+            self.writer.write(sample.sample_id, mask, confidence)
+
+    def _finish(self, runner: Runner, dataset: Any, scores: dict | None = None) -> None:
+        barrier()
+        if is_main_process():
+            infos = (dataset.get_data_info(index) for index in range(len(dataset)))
+            manifest = self.writer.finish(
+                {info['sample_id']: info.get('georeference') for info in infos}, scores
+            )
+            print_log(f'{manifest["windows"]} pseudo masks in {self.writer.out_dir}', runner.logger)
+        barrier()

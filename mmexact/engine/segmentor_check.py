@@ -1,0 +1,133 @@
+"""Mistakes in a segmentor's config, found before or at its first step, by the key to change."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS, MODELS
+from torch import Tensor, nn
+
+from mmexact.models.backbones.temporal_stem import first_convolution
+
+PACKAGES = {'mmpretrain': 'onedl-mmpretrain', 'mmdet': 'onedl-mmdetection'}
+"""What to install for components with a package's name before theirs."""
+NEEDED = {'TIMMBackbone': 'timm', 'HuggingFaceClassifier': 'transformers'}
+"""Packages that single components import when they are built."""
+PARTS = ('backbone', 'neck', 'decode_head', 'auxiliary_head')
+"""Keys below which a ``type`` is a component of MMSegmentation."""
+
+
+def find_types(settings: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Yield the key and the value of every ``type`` that is a name."""
+    if isinstance(settings, Mapping):
+        if isinstance(settings.get('type'), str):
+            yield f'{path}.type', settings['type']
+        for key, value in settings.items():
+            yield from find_types(value, f'{path}.{key}')
+    elif isinstance(settings, Sequence) and not isinstance(settings, str):
+        for index, value in enumerate(settings):
+            yield from find_types(value, f'{path}[{index}]')
+
+
+def check_components(model: Mapping[str, Any]) -> None:
+    """Check that the packages of a model's components are installed and their names known.
+
+    Args:
+        model: ``cfg.model``, after ``custom_imports`` have run.
+
+    Raises:
+        ValueError: A package is missing, or a part's type is registered nowhere.
+    """
+    for key, name in find_types(model, 'model'):
+        scope, _, component = name.rpartition('.')
+        for package in (scope.partition('.')[0], NEEDED.get(component)):
+            if package and find_spec(package) is None:
+                raise ValueError(
+                    f'{key}={name!r} needs the package {package}, which is not installed: pip '
+                    f'install {PACKAGES.get(package, package)}'
+                )
+        part = key.split('.')[-2].partition('[')[0]
+        if part in PARTS and MODELS.get(name) is None:
+            raise ValueError(
+                f"{key}={name!r} is not registered. Write 'mmpretrain.{component}' for a component "
+                f'of MMPretrain; name the module of your own in custom_imports.imports'
+            )
+
+
+def heads_of(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the config key and the head for each decode head and auxiliary head of a segmentor."""
+    for name in ('decode_head', 'auxiliary_head'):
+        heads = getattr(model, name, None)
+        if isinstance(heads, nn.ModuleList):
+            yield from ((f'model.{name}[{index}]', head) for index, head in enumerate(heads))
+        elif heads is not None:
+            yield f'model.{name}', heads
+
+
+def check_classes(model: nn.Module, classes: Sequence[str] | None) -> None:
+    """Check that all heads of a segmentor have the classes of the masks.
+
+    Raises:
+        ValueError: A head has another number of classes.
+    """
+    for key, head in heads_of(model):
+        number = getattr(head, 'num_classes', None)
+        if classes and number is not None and number != len(classes):
+            raise ValueError(
+                f'{key}.num_classes={number}, but the masks of the dataset have {len(classes)} '
+                f'classes ({classes[0]}, ..., {classes[-1]}): set {key}.num_classes={len(classes)}'
+            )
+
+
+def check_channels_once(backbone: nn.Module) -> None:
+    """Let a backbone's first 2-D convolution check the channels that it gets, once."""
+    conv = first_convolution(backbone)
+    if conv is None:
+        return
+
+    def check(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        handle.remove()
+        given = inputs[0].shape[1]
+        if given != conv.in_channels:
+            raise ValueError(
+                f'model.backbone.in_channels={conv.in_channels}, but {type(backbone).__name__} '
+                f'gets {given} channels. A series has dates x (bands + 1) of them, the day of year '
+                f'is one more: set model.backbone.in_channels={given} and a fixed number of dates '
+                f'(data_preprocessor.num_dates), or wrap the backbone in a TemporalStem'
+            )
+
+    handle = conv.register_forward_pre_hook(check)
+
+
+@HOOKS.register_module()
+class SegmentorCheckHook(Hook):
+    """Checks that a segmentor fits its data, with messages that name the config key.
+
+    Before training, validation and test the classes of all heads are compared with those of the
+    dataset; at the first batch, the channels of a 2-D backbone's first layer with the data's.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Check the model against the training data."""
+        self._check(runner, runner.train_dataloader)
+
+    def before_val(self, runner: Runner) -> None:
+        """Check the model against the validation data."""
+        self._check(runner, runner.val_dataloader)
+
+    def before_test(self, runner: Runner) -> None:
+        """Check the model against the test data."""
+        self._check(runner, runner.test_dataloader)
+
+    def _check(self, runner: Runner, dataloader: Any) -> None:
+        model = _bare(runner.model)
+        check_classes(model, dataloader.dataset.metainfo.get('classes'))
+        if hasattr(model, 'backbone'):
+            check_channels_once(model.backbone)
+
+
+def _bare(model: nn.Module) -> Any:
+    return model.module if is_model_wrapper(model) else model

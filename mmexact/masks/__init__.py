@@ -1,0 +1,1 @@
+"""Masks on disk: a folder with a manifest, PNG and GeoTIFF."""

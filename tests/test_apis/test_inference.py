@@ -1,0 +1,313 @@
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+from rasterio.errors import NotGeoreferencedWarning
+
+from mmexact.apis.inference import (
+    build_scenes,
+    load_segmentor,
+    plan_blocks,
+    predict_scene,
+    split_axis,
+)
+from tests.cubes import make_cube, write_cube
+from tests.data import CORNER, SIZE, write_pastis, write_pastis24, write_raster
+from tests.scenes import CORNER_SIDE, NODATA, write_scenes
+
+
+@pytest.fixture(autouse=True, scope='module')
+def one_thread():
+    # Two threads wait for each other in models this small, long when the machine is busy.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope='module')
+def scene(tmp_path_factory):
+    """Config and checkpoint of a segmentor with weights that tell pixels apart."""
+    folder = tmp_path_factory.mktemp('scene')
+    cfg = Config.fromfile(write_scenes(folder))
+    init_default_scope('mmseg')
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    torch.save(model.state_dict(), folder / 'seg.pth')
+    return cfg, str(folder / 'seg.pth')
+
+
+def build(scene, **test_cfg):
+    cfg = copy.deepcopy(scene[0])
+    cfg.model.test_cfg.update(test_cfg)
+    return load_segmentor(cfg, scene[1], 'cpu'), build_scenes(cfg)
+
+
+def whole(model, dataset, index=0):
+    """What MMSeg predicts when it gets the whole scene."""
+    batch = {key: [value] for key, value in dataset[index].items()}
+    with torch.no_grad():
+        return model.test_step(batch)[0]
+
+
+def read(path):
+    with rasterio.open(path) as raster:
+        return raster.read(1)
+
+
+def test_an_axis_is_split_at_windows():
+    # Windows at 0, 24, 48, 72 and, moved back to the edge, 77.
+    assert split_axis(101, 24, 24, 2) == [
+        ((0, 48), (0, 48)),
+        ((48, 101), (48, 96)),
+        ((77, 101), (96, 101)),
+    ]
+    # Windows at 0, 3, 6, 9 overlap by one pixel, which both blocks need.
+    assert split_axis(13, 4, 3, 2) == [((0, 7), (0, 6)), ((3, 13), (6, 12)), ((9, 13), (12, 13))]
+    assert split_axis(24, 24, 24, 8) == [((0, 24), (0, 24))]
+
+
+@pytest.mark.parametrize(('stride', 'block_windows'), [((4, 4), 1), ((4, 4), 2), ((2, 3), 2)])
+def test_blocks_see_the_windows_that_mmseg_slides_over(scene, stride, block_windows):
+    model, dataset = build(scene, stride=stride)
+    expected = whole(model, dataset).seg_logits.data
+    inputs = dataset[0]['inputs']
+    logits = torch.full_like(expected, torch.nan)
+    for (row, column, height, width), (top, left, rows, columns) in plan_blocks(
+        model, dataset.get_data_info(0), block_windows
+    ):
+        part = inputs[:, row : row + height, column : column + width]
+        with torch.no_grad():
+            block = model.test_step(dict(inputs=[part]))[0].seg_logits.data
+        logits[:, top : top + rows, left : left + columns] = block[
+            :, top - row : top - row + rows, left - column : left - column + columns
+        ]
+    assert torch.equal(logits, expected)
+
+
+@pytest.mark.parametrize(
+    ('stride', 'block_windows', 'num_workers'), [(4, 1, 0), (3, 2, 1), (4, 8, 0)]
+)
+def test_a_scene_is_mapped_as_if_at_once(scene, tmp_path, stride, block_windows, num_workers):
+    model, dataset = build(scene, stride=(stride, stride))
+    paths = tmp_path / 'map.tif', tmp_path / 'scores.tif'
+    calls = []
+    pixels = predict_scene(
+        model, dataset, 0, *paths, block_windows, num_workers, lambda: calls.append(1)
+    )
+    sample = whole(model, dataset)
+    classes = sample.pred_sem_seg.data[0].numpy()
+    percent = 100 * sample.seg_logits.data.softmax(0).amax(0).numpy()
+    assert len(np.unique(classes)) == 3
+    for plane in (classes, percent):
+        plane[:CORNER_SIDE, :CORNER_SIDE] = 255
+    np.testing.assert_array_equal(read(paths[0]), classes)
+    np.testing.assert_array_equal(read(paths[1]), np.rint(percent))
+    assert pixels == {
+        name: (classes == number).sum()
+        for number, name in ((0, 'Other'), (1, 'Crop'), (2, 'Grass'), (255, 'no data'))
+    }
+    assert len(calls) == len(plan_blocks(model, dataset.get_data_info(0), block_windows))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['map.tif', 'scores.tif']
+
+
+def test_the_map_lies_where_the_series_lies(scene, tmp_path):
+    predict_scene(*build(scene), 0, tmp_path / 'map.tif')
+    with rasterio.open(tmp_path / 'map.tif') as raster:
+        assert raster.crs.to_epsg() == 32633
+        assert raster.transform == CORNER
+        assert raster.shape == SIZE
+        assert raster.nodata == 255
+        assert raster.colormap(1)[1] == (250, 200, 0, 255)
+        assert raster.tags(1)['class_2'] == 'Grass'
+
+
+def test_whole_mode_is_one_block(scene):
+    # The second area is as large as the one window that TSViT takes.
+    model, dataset = build(scene, mode='whole')
+    assert plan_blocks(model, dataset.get_data_info(1)) == [((0, 0, 4, 4), (0, 0, 4, 4))]
+    sample = whole(model, dataset, 1)
+    assert torch.equal(sample.seg_logits.data, whole(*build(scene), 1).seg_logits.data)
+
+
+def pastis_config(cfg, kind, root):
+    cfg = copy.deepcopy(cfg)
+    dataset = dict(type=kind, data_root=str(root), folds=(1,))
+    keep = {key: cfg.test_dataloader.dataset[key] for key in ('pipeline',)}
+    cfg.test_dataloader.dataset = dict(**dataset, **keep, metainfo=dict(classes=PASTIS_CLASSES))
+    for part in (cfg.model.backbone, cfg.model.data_preprocessor):
+        part.update(
+            dict(in_channels=3) if 'in_channels' in part else dict(mean=[9] * 3, std=[9] * 3)
+        )
+    return cfg
+
+
+PASTIS_CLASSES = ('Background', 'Meadow', 'Corn')
+
+
+def weights(cfg, path):
+    torch.save(MODELS.build(cfg.model).state_dict(), path)
+    return str(path)
+
+
+def test_windows_of_pastis_are_mapped_as_whole_patches_without_georeference(scene, tmp_path):
+    write_pastis(tmp_path / 'PASTIS', {7: np.zeros(SIZE, int)})
+    cfg = pastis_config(scene[0], 'PASTISDataset', tmp_path / 'PASTIS')
+    cfg.test_dataloader.dataset.window_size = 4
+    model = load_segmentor(cfg, weights(cfg, tmp_path / 'seg.pth'), 'cpu')
+    dataset = build_scenes(cfg)
+    assert [dataset.get_data_info(0)['sample_id'], len(dataset)] == ['7', 1]
+    predict_scene(model, dataset, 0, tmp_path / '7.tif', block_windows=2)
+    with pytest.warns(NotGeoreferencedWarning):
+        classes = read(tmp_path / '7.tif')
+    np.testing.assert_array_equal(classes, whole(model, dataset).pred_sem_seg.data[0])
+
+
+def test_a_dataset_that_cannot_read_parts_is_refused(scene, tmp_path):
+    write_pastis24(tmp_path / 'P24', {'7_0': np.zeros((8, 8), int)}, {1: ['7_0']})
+    cfg = pastis_config(scene[0], 'PASTIS24Dataset', tmp_path / 'P24')
+    model = load_segmentor(cfg, weights(cfg, tmp_path / 'seg.pth'), 'cpu')
+    dataset = build_scenes(cfg)
+    assert sum(predict_scene(model, dataset, 0, tmp_path / '7_0.tif').values()) == 64
+    with pytest.raises(ValueError, match='7_0: a block of 4 x 4 pixels came out as 8 x 8'):
+        predict_scene(model, dataset, 0, tmp_path / 'b.tif', block_windows=1)
+
+
+def test_an_interruption_leaves_nothing_half_written(scene, tmp_path):
+    calls = []
+
+    def interrupt():
+        calls.append(list(tmp_path.iterdir()))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    paths = tmp_path / 'map.tif', tmp_path / 'scores.tif'
+    with pytest.raises(KeyboardInterrupt):
+        predict_scene(*build(scene), 0, *paths, 1, after_block=interrupt)
+    assert sorted(path.name for path in calls[0]) == ['map.tif.part', 'scores.tif.part']
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ('test_cfg', 'message'),
+    [
+        (dict(crop_size=(4, 14)), r'area has 10 x 13 pixels, less than a window.* 4 x 14'),
+        (dict(stride=(5, 4)), r'stride=\(5, 4\) leaves gaps'),
+    ],
+)
+def test_unsuitable_windows(scene, test_cfg, message):
+    model, dataset = build(scene, **test_cfg)
+    with pytest.raises(ValueError, match=message):
+        plan_blocks(model, dataset.get_data_info(0))
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'test_dataloader': None}, 'no test_dataloader'),
+        ({'test_dataloader.dataset.type': 'ADE20KDataset'}, 'expected a dataset of series'),
+        ({'test_dataloader.dataset.pipeline.0.date_choice': 'random'}, "set 'even' or 'first'"),
+    ],
+)
+def test_unsuitable_test_data(scene, options, message):
+    cfg = copy.deepcopy(scene[0])
+    cfg.merge_from_dict(options)
+    with pytest.raises(ValueError, match=message):
+        build_scenes(cfg)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'model.type': 'ExactClassifier'}, 'a classifier of stage 1.*seg_tsvit_pastis'),
+        ({'model.type': 'TSViT'}, r"model\.type='TSViT'; expected a segmentor"),
+        ({'model.backbone.temporal_depth': 2}, 'checkpoint of another model'),
+    ],
+)
+def test_unsuitable_model(scene, options, message):
+    cfg = copy.deepcopy(scene[0])
+    cfg.merge_from_dict(options)
+    with pytest.raises(ValueError, match=message):
+        load_segmentor(cfg, scene[1], 'cpu')
+
+
+def test_classes_of_model_and_data_must_agree(scene, tmp_path):
+    cfg = copy.deepcopy(scene[0])
+    cfg.test_dataloader.dataset.metainfo = dict(classes=('Other', 'Crop'))
+    with pytest.raises(ValueError, match=r'the model has 3 classes, but .* has 2'):
+        predict_scene(load_segmentor(*scene, 'cpu'), build_scenes(cfg), 0, tmp_path / 'map.tif')
+
+
+def read_area(cfg):
+    """The series of the first area, (T, C, H, W), and its dates."""
+    paths = sorted((Path(cfg.test_dataloader.dataset.data_root) / 'area').glob('*.tif'))
+    values = []
+    for path in paths:
+        with rasterio.open(path) as raster:
+            values.append(raster.read())
+    return np.stack(values), [path.stem for path in paths]
+
+
+def layout(cfg, folder, name):
+    """The scene with its first area in another form."""
+    values, dates = read_area(cfg)
+    cfg = copy.deepcopy(cfg)
+    settings = cfg.test_dataloader.dataset
+    settings.series = dict(area=dict(rasters=str(folder / name), mask='none.tif'))
+    if name == 'stack.tif':
+        path = write_raster(folder / name, values.reshape(-1, *SIZE), nodata=NODATA)
+        with rasterio.open(path, 'r+') as raster:
+            for number, date in enumerate(np.repeat(dates, 2)):
+                raster.set_band_description(number + 1, f'{date} {"ab"[number % 2]}')
+        settings.search = dict(stack='description', band_pattern='(?P<band>.)$', bands=['a', 'b'])
+    else:
+        times = [f'{date[:4]}-{date[4:6]}-{date[6:]}' for date in dates]
+        write_cube(folder / name, make_cube(values, 'ab', times, south_up=True))
+        settings.search = dict(nodata=NODATA)
+    return cfg
+
+
+@pytest.mark.parametrize(('name', 'num_workers'), [('stack.tif', 0), ('c.zarr', 1), ('c.nc', 0)])
+def test_a_stack_or_a_cube_is_mapped_as_files_are(scene, tmp_path, name, num_workers):
+    model, dataset = build(scene)
+    expected = predict_scene(model, dataset, 0, tmp_path / 'expected.tif')
+    dataset = build_scenes(layout(scene[0], tmp_path, name))
+    pixels = predict_scene(
+        model, dataset, 0, tmp_path / 'map.tif', block_windows=2, num_workers=num_workers
+    )
+    assert pixels == expected
+    np.testing.assert_array_equal(read(tmp_path / 'map.tif'), read(tmp_path / 'expected.tif'))
+    with rasterio.open(tmp_path / 'map.tif') as raster:
+        assert raster.crs.to_epsg() == 32633
+        assert raster.transform == CORNER
+
+
+@pytest.mark.parametrize('gaps', ['pad', 'interpolate'])
+def test_all_blocks_see_the_clearest_dates_of_the_scene(scene, tmp_path, gaps):
+    cfg = copy.deepcopy(scene[0])
+    settings = cfg.test_dataloader.dataset
+    settings.gaps = gaps
+    settings.pipeline[0] = dict(type='LoadSITS', num_dates=2, date_choice='clear')
+    # Of the third and the fifth date the right half is missing.
+    values, dates = read_area(cfg)
+    values[[2, 4], :, :, 6:] = NODATA
+    for date, bands in zip(dates, values, strict=True):
+        write_raster(tmp_path / 'clouds' / f'{date}.tif', bands, nodata=NODATA)
+    settings.series = dict(area=dict(rasters=str(tmp_path / 'clouds' / '*.tif')))
+    model, dataset = load_segmentor(cfg, scene[1], 'cpu'), build_scenes(cfg)
+    shares = dataset.rasters['area'].clear_shares(None)
+    assert shares[[2, 4]].max() < shares[[0, 1, 3]].min()
+    small, large = (
+        predict_scene(model, dataset, 0, tmp_path / f'{side}.tif', block_windows=side)
+        for side in (1, 8)
+    )
+    assert small == large
+    np.testing.assert_array_equal(read(tmp_path / '1.tif'), read(tmp_path / '8.tif'))

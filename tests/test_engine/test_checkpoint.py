@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+from torch import nn
+
+from mmexact.engine.checkpoint import load_weights, read_checkpoint
+
+
+class Elsewhere:
+    """Touches a file when unpickled, as a hostile checkpoint may."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), 'w')
+
+
+def save(path, **content):
+    torch.save(content, path)
+    return path
+
+
+def test_reads_what_mmengine_saves_beside_the_weights(tmp_path):
+    history = HistoryBuffer([0.5, 0.25], [1, 1])
+    path = save(
+        tmp_path / 'iter_2.pth',
+        state_dict={'module.weight': torch.ones(1, 2), 'module.bias': torch.zeros(1)},
+        message_hub=dict(log_scalars={'train/loss': history}, runtime_info={'loss': np.float64(1)}),
+    )
+    model = nn.Linear(2, 1)
+    checkpoint = load_weights(model, path)
+    assert model.weight.tolist() == [[1, 1]]
+    assert checkpoint['message_hub']['log_scalars']['train/loss'].mean() == 0.375
+
+
+def test_reads_a_bare_state_dict(tmp_path):
+    torch.save(nn.Linear(2, 1).state_dict(), tmp_path / 'bare.pth')
+    assert set(read_checkpoint(tmp_path / 'bare.pth')['state_dict']) == {'weight', 'bias'}
+
+
+def test_runs_nothing_that_a_file_brings(tmp_path):
+    path = save(tmp_path / 'hostile.pth', state_dict={}, extra=Elsewhere(tmp_path / 'touched'))
+    with pytest.raises(
+        ValueError, match=r'hostile\.pth: cannot be read .*global: GLOBAL io\.open\)'
+    ):
+        read_checkpoint(path)
+    assert not (tmp_path / 'touched').exists()
+
+
+def test_getattr_reaches_the_log_history_only(tmp_path):
+    class Reach:
+        def __reduce__(self):
+            return getattr, (np.ndarray, 'tofile')
+
+    path = save(tmp_path / 'reach.pth', state_dict={}, extra=Reach())
+    with pytest.raises(ValueError, match=r'reach\.pth: cannot be read'):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize('text', ['hello', 'a checkpoint', '<html>'])
+def test_other_file_is_named(tmp_path, text):
+    (tmp_path / 'text.pth').write_text(text * 50)
+    with pytest.raises(ValueError, match=r'text\.pth: cannot be read as a checkpoint'):
+        read_checkpoint(tmp_path / 'text.pth')
+
+
+@pytest.mark.parametrize('kept', [0, 1, 700])
+def test_truncated_file_is_named(tmp_path, kept):
+    path = save(tmp_path / 'cut.pth', state_dict=nn.Linear(50, 50).state_dict())
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ValueError, match=r'cut\.pth: cannot be read .* is it complete'):
+        read_checkpoint(path)
+
+
+def test_missing_file_and_other_content(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'none\.pth: no such checkpoint file'):
+        read_checkpoint(tmp_path / 'none.pth')
+    torch.save([1, 2], tmp_path / 'list.pth')
+    with pytest.raises(ValueError, match=r'list\.pth: holds a list, expected a state dict'):
+        read_checkpoint(tmp_path / 'list.pth')
+
+
+def test_another_model_is_refused_and_the_model_kept(tmp_path):
+    path = save(
+        tmp_path / 'other.pth', state_dict={'weight': torch.ones(3, 2), 'extra': torch.ones(1)}
+    )
+    model = nn.Linear(2, 1)
+    before = model.weight.tolist()
+    with pytest.raises(ValueError, match=r'other\.pth is a checkpoint of another model') as refusal:
+        load_weights(model, path)
+    message = str(refusal.value)
+    assert '1 weights are missing (bias)' in message
+    assert '1 are unknown to the model (extra)' in message
+    assert 'weight: (3, 2) in the file, (1, 2) in the model' in message
+    assert model.weight.tolist() == before

@@ -1,0 +1,257 @@
+"""Pictures of series, and the test loop's visualization hook."""
+
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+
+from mmexact.datasets.pastis.pastis import METAINFO
+from mmexact.visualization.visualizer import (
+    SITSVisualizer,
+    cam_overlay,
+    colorize,
+    composite,
+    enlarge,
+)
+from tests.data import write_pastis
+
+REPO = Path(__file__).resolve().parents[2]
+PALETTE = [[56, 56, 60], [0, 200, 0], [250, 200, 0]]
+DAYS = np.array([10, 100, 200])
+
+
+def series_of(*medians: list[list[float]]) -> np.ndarray:
+    """Three dates whose median in each band is as given; the last one is a cloud, 9000."""
+    dark = np.array(medians, np.float32)
+    return np.stack([dark - 1, dark, np.full_like(dark, 9000)])
+
+
+class TestComposite:
+    def test_stretches_the_median_of_the_bands_together(self):
+        # The bands 2, 1, 0 have the medians 100..200, 0..50, 0; of all twelve values the 2nd
+        # percentile is 0 and the 98th, 0.78 of the way from 150 to 200, is 189.
+        blue, green, red = [[0, 0], [0, 0]], [[0, 0], [50, 50]], [[100, 100], [150, 200]]
+        picture = composite(series_of(blue, green, red), DAYS)
+        assert picture.dtype == np.uint8
+        assert picture.shape == (2, 2, 3)
+        assert picture[0, 0].tolist() == [round(255 * 100 / 189), 0, 0]
+        assert picture[1, 0].tolist() == [round(255 * 150 / 189), round(255 * 50 / 189), 0]
+        assert picture[1, 1].tolist() == [255, round(255 * 50 / 189), 0]
+
+    def test_bands_are_a_choice(self):
+        bands = [[[value, value]] for value in (0, 10, 20, 30)]
+        first, second = (
+            composite(series_of(*bands), DAYS, chosen) for chosen in ((3, 2, 1), (1, 2, 3))
+        )
+        assert first[0, 0, 0] > first[0, 0, 1] > first[0, 0, 2] == 0
+        np.testing.assert_array_equal(first[..., ::-1], second)
+
+    def test_padded_dates_do_not_count(self):
+        bands = [[[0, 10]], [[20, 30]], [[40, 50]]]
+        short = composite(series_of(*bands), DAYS)
+        padding = np.zeros((4, 3, 1, 2), np.float32)
+        padded = composite(np.concatenate([series_of(*bands), padding]), np.r_[DAYS, 0, 0, 0, 0])
+        np.testing.assert_array_equal(padded, short)
+
+    def test_fewer_than_three_bands_are_grey(self):
+        picture = composite(series_of([[0, 100]], [[7, 7]]), DAYS)
+        assert picture.tolist() == [[[0, 0, 0], [255, 255, 255]]]
+
+    def test_unobserved_pixels_are_black_and_do_not_disturb_the_others(self):
+        bands = [[[0, 100, 50]]] * 3
+        holed = series_of(*bands)
+        holed[:, :, :, 2] = np.nan
+        picture = composite(holed, DAYS)
+        assert picture[0, :, 0].tolist() == [0, 255, 0]
+        assert not composite(np.full((2, 3, 1, 1), np.nan), DAYS[:2]).any()
+
+    def test_a_series_without_contrast_is_black(self):
+        assert not composite(series_of(*[[[500, 500]]] * 3), DAYS).any()
+
+    def test_missing_bands_are_named(self):
+        with pytest.raises(ValueError, match=r'bands=\(2, 1, 3\): the series has the bands 0\.\.2'):
+            composite(series_of([[0]], [[0]], [[0]]), DAYS, (2, 1, 3))
+
+
+class TestColorize:
+    def test_classes_and_ignored(self):
+        mask = np.array([[0, 1], [2, 255]], np.uint8)
+        assert colorize(mask, PALETTE).tolist() == [PALETTE[:2], [PALETTE[2], [255] * 3]]
+
+    def test_class_without_colour(self):
+        with pytest.raises(ValueError, match='class 3 in a mask, but the palette has 3 colours'):
+            colorize(np.array([[3]], np.uint8), PALETTE)
+
+
+def test_cam_overlay_shows_the_strongest_class_as_strong_as_it_is():
+    # Four pixels: nothing active, class 1 fully, class 2 fully, class 2 half before class 1.
+    cams = np.array([[[0, 1, 0.2, 0.25]], [[0, 0.5, 1, 0.5]]])
+    image = np.full((1, 4, 3), (0, 30, 60), np.uint8)  # grey 30, lightened to 142.5
+    overlay = cam_overlay(image, cams, PALETTE)
+    assert overlay.tolist() == [
+        [[142] * 3, PALETTE[1], PALETTE[2], [round(v / 2 + 71.25) for v in PALETTE[2]]]
+    ]
+
+
+def test_enlarge_repeats_pixels():
+    assert enlarge(np.array([[1, 2]]), 2).tolist() == [[1, 1, 2, 2]] * 2
+
+
+def make_visualizer(**kwargs) -> SITSVisualizer:
+    visualizer = SITSVisualizer(**kwargs)
+    visualizer.dataset_meta = dict(classes=('Background', 'Meadow', 'Corn'), palette=PALETTE)
+    return visualizer
+
+
+def make_sample(**kwargs) -> SegDataSample:
+    sample = SegDataSample(metainfo=dict(sample_id='7_3', day_of_year=DAYS))
+    sample.pred_sem_seg = PixelData(data=torch.ones(1, 4, 4, dtype=torch.long))
+    for key, value in kwargs.items():
+        setattr(sample, key, value)
+    return sample
+
+
+def panels(picture: np.ndarray) -> int:
+    """Count the panels of 256 pixels beside each other."""
+    count, rest = divmod(picture.shape[1] + 8, 256 + 8)
+    assert rest == 0
+    return count
+
+
+class TestVisualizer:
+    image = np.full((4, 4, 3), 100, np.uint8)
+
+    def draw(self, tmp_path, sample, **kwargs) -> np.ndarray:
+        path = tmp_path / 'picture.png'
+        make_visualizer().add_datasample('x', self.image, sample, out_file=str(path), **kwargs)
+        return cv2.imread(str(path))[..., ::-1]
+
+    def test_composite_truth_and_prediction_side_by_side(self, tmp_path):
+        truth = PixelData(data=torch.full((1, 4, 4), 2))
+        picture = self.draw(tmp_path, make_sample(gt_sem_seg=truth))
+        assert panels(picture) == 3
+        middle = 22 + 128
+        colours = [picture[middle, 128 + 264 * panel].tolist() for panel in range(3)]
+        assert colours == [[100] * 3, PALETTE[2], PALETTE[1]]
+        assert (picture[-22:] == PALETTE[1]).all(-1).any()  # the legend names Meadow
+
+    def test_cam_of_a_classifier(self, tmp_path):
+        logits = torch.zeros(3, 4, 4)
+        logits[0], logits[2] = 0.33, 1.0
+        sample = make_sample(pred_score=torch.ones(2), seg_logits=PixelData(data=logits))
+        picture = self.draw(tmp_path, sample)
+        assert panels(picture) == 3
+        assert picture[150, 264 + 128].tolist() == PALETTE[2]
+
+    def test_logits_of_a_segmentor_are_no_cam(self, tmp_path):
+        sample = make_sample(seg_logits=PixelData(data=torch.randn(3, 4, 4)))
+        assert panels(self.draw(tmp_path, sample)) == 2
+
+    def test_prediction_can_be_left_out(self, tmp_path):
+        assert panels(self.draw(tmp_path, make_sample(), draw_pred=False)) == 1
+
+
+CONFIG = """
+_base_ = [{runtime!r}]
+model = dict(
+    type='EncoderDecoder',
+    data_preprocessor=dict(type='SITSDataPreprocessor', mean=[300.0] * 3, std=[300.0] * 3),
+    backbone=dict(
+        type='TSViT', in_channels=3, num_classes=19, img_size=4, patch_size=2, embed_dims=8,
+        temporal_depth=1, spatial_depth=1, num_heads=1, head_dims=8,
+    ),
+    decode_head=dict(
+        type='TSViTHead', in_channels=8, num_classes=19, patch_size=2,
+        loss_decode=dict(type='CrossEntropyLoss'),
+    ),
+    test_cfg=dict(mode='whole'),
+)
+test_pipeline = [
+    dict(type='LoadSITS'), dict(type='LoadSITSAnnotations'), dict(type='PackSITSInputs')
+]
+test_dataloader = dict(
+    batch_size=4, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='PASTISDataset', data_root={root!r}, folds=(1,), window_size=4, pipeline=test_pipeline
+    ),
+)
+test_evaluator = dict(type='IoUMetric')
+test_cfg = dict(type='TestLoop')
+val_dataloader, val_evaluator, val_cfg = test_dataloader, test_evaluator, dict(type='ValLoop')
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=1)
+optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1))
+# A test must not touch the training data, which need not be there.
+train_dataloader = dict(dataset=dict(type='PASTISDataset', data_root='nowhere'))
+flips = [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)]
+tta_pipeline = [
+    test_pipeline[0],
+    dict(type='TestTimeAug', transforms=[flips, [test_pipeline[1]], [test_pipeline[2]]]),
+]
+work_dir = {work!r}
+"""
+
+
+@pytest.fixture
+def cfg(tmp_path) -> Config:
+    """A segmentor of six windows of one patch, as tools/test.py --show-dir sets it up."""
+    write_pastis(tmp_path / 'PASTIS', {7: np.arange(130).reshape(10, 13) % 19})
+    text = CONFIG.format(
+        runtime=str(REPO / 'configs/_base_/default_runtime.py'),
+        root=str(tmp_path / 'PASTIS'),
+        work=str(tmp_path / 'work'),
+    )
+    (tmp_path / 'tiny.py').write_text(text)
+    cfg = Config.fromfile(tmp_path / 'tiny.py')
+    cfg.experiment_name = cfg.visualizer.name = tmp_path.name  # MMEngine keeps both by name
+    cfg.visualizer.save_dir = str(tmp_path / 'shown')
+    cfg.default_hooks.visualization.draw = True
+    return cfg
+
+
+def shown(cfg: Config) -> list[str]:
+    return sorted(path.name for path in Path(cfg.visualizer.save_dir).rglob('*.png'))
+
+
+class TestHook:
+    def test_test_loop_draws_every_window(self, cfg):
+        Runner.from_cfg(cfg).test()
+        assert shown(cfg) == [f'7_{window}_test_0.png' for window in range(6)]
+        path = next(Path(cfg.visualizer.save_dir).rglob('7_5_test_0.png'))
+        picture = cv2.imread(str(path))[..., ::-1]
+        assert panels(picture) == 3
+        # Window 5 spans the rows 4..7 and columns 8..11 of a mask that counts 0..18 along rows.
+        corner = METAINFO['palette'][(4 * 13 + 8) % 19]
+        assert picture[22 + 5, 264 + 5].tolist() == corner
+
+    def test_test_time_augmentation(self, cfg):
+        cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+        cfg.model = dict(**cfg.tta_model, module=cfg.model)
+        Runner.from_cfg(cfg).test()
+        assert shown(cfg) == [f'7_{window}_test_0.png' for window in range(6)]
+
+    def test_validation_draws_the_first_of_some_batches(self, cfg):
+        cfg.val_dataloader.batch_size = 2
+        cfg.default_hooks.visualization.interval = 2
+        cfg.train_cfg = cfg.train_dataloader = cfg.optim_wrapper = None
+        Runner.from_cfg(cfg).val()
+        assert shown(cfg) == ['7_0_val_0.png', '7_4_val_0.png']
+
+    def test_off_by_default_without_a_warning(self, cfg):
+        cfg.default_hooks.visualization.draw = False
+        with warnings.catch_warnings():
+            warnings.filterwarnings('error', 'The draw is False')
+            runner = Runner.from_cfg(cfg)
+        runner.test()
+        assert shown(cfg) == []
+
+    def test_bands_that_the_series_lacks(self, cfg):
+        cfg.default_hooks.visualization.bands = (7, 3, 2)
+        with pytest.raises(ValueError, match=r'the series has the bands 0\.\.2'):
+            Runner.from_cfg(cfg).test()
