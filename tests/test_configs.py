@@ -12,6 +12,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import PARAM_SCHEDULERS
 from mmengine.runner import Runner
+from mmseg.registry import TRANSFORMS
 
 from mmexact.engine.pseudo_label_hook import PseudoLabelHook
 from tests.data import CORNER, position_code, write_pastis, write_raster
@@ -48,6 +49,11 @@ def flat(settings: object, path: str = '') -> dict[str, object]:
     return {key: value for part in parts for key, value in part.items()}
 
 
+def test_the_readme_lists_every_config():
+    named = re.findall(r'`(\w+\.py)`', (CONFIGS / 'exact/README.md').read_text())
+    assert sorted(named) == [path.name for path in EXACT]
+
+
 def test_every_config_has_its_stage():
     stages = STAGES | RUN_ELSEWHERE
     names = {*stages, *(name for segmentors in stages.values() for name in segmentors)}
@@ -63,7 +69,7 @@ def test_a_config_survives_dumping(path, tmp_path):
 
 
 @pytest.mark.parametrize('name', ['seg_tsvit_pastis', 'seg_tsvit_demo', 'seg_tsvit_mtlcc'])
-def test_the_fully_supervised_twin_differs_in_its_masks_only(name):
+def test_the_fully_supervised_baseline_differs_in_its_masks_only(name):
     weak, full = flat(load(name).to_dict()), flat(load(f'{name}_full').to_dict())
     assert weak.keys() == full.keys()
     differing = {key for key in weak if weak[key] != full[key]}
@@ -113,11 +119,30 @@ def test_the_five_official_rotations(rotation, train, val, test, monkeypatch):
         assert cfg.work_dir.endswith(f'rotation{rotation or 1}')
 
 
+@pytest.mark.parametrize('name', ['cls_pastis', 'seg_utae_demo', 'seg_fcn_pastis', 'cls_mtlcc'])
+def test_one_flip_gives_every_orientation_equally_often(name):
+    """As two independent flips of probability 1/2 do: each of the four with probability 1/4."""
+    steps = load(name).train_dataloader.dataset.pipeline
+    (flip,) = [TRANSFORMS.build(step) for step in steps if step['type'] == 'RandomFlip']
+    img = np.arange(2 * 2 * 600).reshape(2, 2, 600)  # more channels than OpenCV takes
+    mask = img[..., 0]
+    orientations = [img, img[:, ::-1], img[::-1], img[::-1, ::-1]]
+    np.random.seed(0)
+    counts = np.zeros(4)
+    for _ in range(1000):
+        flipped = flip(dict(img=img, gt_seg_map=mask, seg_fields=['gt_seg_map']))
+        matches = [np.array_equal(flipped['img'], orientation) for orientation in orientations]
+        counts += matches
+        np.testing.assert_array_equal(flipped['gt_seg_map'], flipped['img'][..., 0])
+    assert counts.sum() == 1000
+    assert np.abs(counts - 250).max() < 50
+
+
 def test_statistics_are_written_once():
     paths = [*CONFIGS.rglob('*.py')]
     for number in ('1165.94', '1942.62'):
         found = [path.name for path in paths if number in path.read_text()]
-        assert found == ['pastis_windows.py']
+        assert found == ['pastis.py']
     statistics = load('cls_pastis').model.data_preprocessor
     assert statistics == load('seg_tsvit_pastis').model.data_preprocessor
     assert statistics.mean[9] == 1639.37

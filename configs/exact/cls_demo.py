@@ -4,49 +4,30 @@ python tools/dataset_converters/make_synthetic_pastis.py --out data/synthetic_pa
 python tools/train.py configs/exact/cls_demo.py --amp
 """
 
-_base_ = ['./cls_pastis.py', '../_base_/datasets/synthetic_pastis.py']
+_base_ = [
+    '../_base_/stages/cls_pastis.py',
+    '../_base_/datasets/synthetic_pastis.py',
+    '../_base_/models/exact_tsvit_small.py',
+]
 
-num_crops = 8
-embed_dims = 64
+num_crops = _base_.num_classes - 1
 max_iters = 900
 warmup_iters = 100
 
 train_dataloader = dict(
     batch_size=16,
     num_workers=1,
-    dataset=dict(
-        data_root={{_base_.synthetic_root}},
-        metainfo={{_base_.synthetic_metainfo}},
-        pipeline=[
-            {{_base_.synthetic_train_dates}},
-            dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-            dict(type='RandomFlip', prob=0.5, direction='vertical'),
-            dict(type='PackSITSInputs'),
-        ],
-    ),
+    dataset=dict(**_base_.synthetic, pipeline=[_base_.load_some_dates, _base_.flip, _base_.pack]),
 )
-val_dataloader = dict(batch_size=25, num_workers=1, dataset={{_base_.synthetic_data}})
-test_dataloader = dict(batch_size=25, num_workers=1, dataset={{_base_.synthetic_data}})
+val_dataloader = dict(batch_size=25, num_workers=1, dataset=_base_.synthetic)
+test_dataloader = dict(batch_size=25, num_workers=1, dataset=_base_.synthetic)
 
 model = dict(
-    data_preprocessor={{_base_.synthetic_preprocessor}},
-    backbone=dict(
-        num_classes=num_crops,
-        embed_dims=embed_dims,
-        temporal_depth=2,
-        spatial_depth=1,
-        head_dims=16,
-        mlp_ratio=2,
-        attn_residual='input',
-        mask_padding=True,
-    ),
-    cls_head=dict(embed_dims=embed_dims),
+    data_preprocessor=_base_.synthetic_preprocessor,
+    backbone=dict(num_classes=num_crops),
     # A sixteenth of the paper's schedule: prototypes start early, and follow ten times as fast.
-    spatial_clue_head=dict(
-        num_classes=num_crops, embed_dims=embed_dims, start_iter=300, momentum=0.99
-    ),
+    spatial_clue_head=dict(num_classes=num_crops, start_iter=300, momentum=0.99),
 )
-
 param_scheduler = [
     dict(type='LinearLR', start_factor=5e-3, by_epoch=False, begin=0, end=warmup_iters),
     dict(type='CosineAnnealingLR', eta_min=5e-6, by_epoch=False, begin=warmup_iters, end=max_iters),

@@ -10,10 +10,13 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
+train_dataloader = dict(dataset=dict(pipeline=[_base_.load, _base_.flip, _base_.pack]))
+val_evaluator = [dict(type='mmpretrain.AveragePrecision'), dict(type='PseudoLabelMetric')]
+test_evaluator = val_evaluator
 model = dict(
-    data_preprocessor={{_base_.data_preprocessor}},
-    backbone=dict(in_channels=13, num_classes=17),
-    spatial_clue_head=dict(num_classes=17),
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(in_channels=13, num_classes=_base_.num_classes),
+    spatial_clue_head=dict(num_classes=_base_.num_classes),
 )
 work_dir = './work_dirs/cls_mtlcc'
 default_hooks = dict(

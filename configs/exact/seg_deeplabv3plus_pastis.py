@@ -3,14 +3,11 @@
 python tools/train.py configs/exact/seg_deeplabv3plus_pastis.py
 """
 
-_base_ = [
-    '../_base_/datasets/pastis_composites.py',
-    '../_base_/models/seg_deeplabv3plus.py',
-    '../_base_/schedules/schedule_segmentor.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['../_base_/stages/seg_pastis_composites.py', '../_base_/models/seg_deeplabv3plus.py']
 
+model = dict(
+    data_preprocessor=_base_.data_preprocessor,
+    decode_head=dict(num_classes=_base_.num_classes),
+    auxiliary_head=dict(num_classes=_base_.num_classes),
+)
 work_dir = './work_dirs/seg_deeplabv3plus_pastis/rotation{{$ROTATION:1}}'
-pseudo_label_dir = 'work_dirs/cls_pastis/rotation{{$ROTATION:1}}/pseudo_masks'
-model = dict(data_preprocessor={{_base_.data_preprocessor}})
-train_dataloader = dict(dataset=dict(pseudo_label_dir=pseudo_label_dir))

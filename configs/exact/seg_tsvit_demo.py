@@ -4,28 +4,11 @@ python tools/gen_pseudo.py configs/exact/cls_demo.py work_dirs/demo/cls/iter_900
 python tools/train.py configs/exact/seg_tsvit_demo.py --amp
 """
 
-_base_ = [
-    '../_base_/datasets/synthetic_patches.py',
-    '../_base_/models/seg_tsvit.py',
-    '../_base_/schedules/schedule_segmentor_demo.py',
-    '../_base_/demo_runtime.py',
-]
-
-num_classes = 9
-embed_dims = 64
+_base_ = ['../_base_/stages/seg_demo.py', '../_base_/models/seg_tsvit_small.py']
 
 model = dict(
-    data_preprocessor={{_base_.data_preprocessor}},
-    backbone=dict(
-        num_classes=num_classes,
-        embed_dims=embed_dims,
-        temporal_depth=2,
-        spatial_depth=1,
-        head_dims=16,
-        mlp_ratio=2,
-        attn_residual='input',
-        mask_padding=True,
-    ),
-    decode_head=dict(in_channels=embed_dims, num_classes=num_classes),
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(num_classes=_base_.num_classes),
+    decode_head=dict(num_classes=_base_.num_classes),
 )
 work_dir = './work_dirs/demo/seg'

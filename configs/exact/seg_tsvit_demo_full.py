@@ -1,4 +1,4 @@
-"""The fully supervised twin of seg_tsvit_demo.py: true masks instead of pseudo masks."""
+"""The fully supervised baseline of seg_tsvit_demo.py: true masks instead of pseudo masks."""
 
 _base_ = './seg_tsvit_demo.py'
 

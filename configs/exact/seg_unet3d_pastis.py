@@ -3,14 +3,10 @@
 python tools/train.py configs/exact/seg_unet3d_pastis.py
 """
 
-_base_ = [
-    '../_base_/datasets/pastis_patches.py',
-    '../_base_/models/seg_unet3d.py',
-    '../_base_/schedules/schedule_segmentor.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['../_base_/stages/seg_pastis.py', '../_base_/models/seg_unet3d.py']
 
+model = dict(
+    data_preprocessor=_base_.data_preprocessor,
+    decode_head=dict(num_classes=_base_.num_classes),
+)
 work_dir = './work_dirs/seg_unet3d_pastis/rotation{{$ROTATION:1}}'
-pseudo_label_dir = 'work_dirs/cls_pastis/rotation{{$ROTATION:1}}/pseudo_masks'
-model = dict(data_preprocessor={{_base_.data_preprocessor}})
-train_dataloader = dict(dataset=dict(pseudo_label_dir=pseudo_label_dir))

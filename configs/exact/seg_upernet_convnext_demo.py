@@ -3,15 +3,10 @@
 python tools/train.py configs/exact/seg_upernet_convnext_demo.py --amp
 """
 
-_base_ = [
-    '../_base_/datasets/synthetic_patches.py',
-    '../_base_/models/seg_upernet_convnext.py',
-    '../_base_/schedules/schedule_segmentor_demo.py',
-    '../_base_/demo_runtime.py',
-]
+_base_ = ['../_base_/stages/seg_demo.py', '../_base_/models/seg_upernet_convnext.py']
 
 model = dict(
-    data_preprocessor={{_base_.data_preprocessor}},
+    data_preprocessor=_base_.data_preprocessor,
     backbone=dict(
         channels=32,
         num_heads=4,
@@ -19,7 +14,7 @@ model = dict(
         upsample=2,
         backbone=dict(in_channels=32, arch='atto', stem_patch_size=2, drop_path_rate=0),
     ),
-    decode_head=dict(in_channels=[40, 80, 160, 320], channels=64, num_classes=9),
-    auxiliary_head=dict(in_channels=160, channels=32, num_classes=9),
+    decode_head=dict(in_channels=[40, 80, 160, 320], channels=64, num_classes=_base_.num_classes),
+    auxiliary_head=dict(in_channels=160, channels=32, num_classes=_base_.num_classes),
 )
 work_dir = './work_dirs/demo/seg_upernet_convnext'

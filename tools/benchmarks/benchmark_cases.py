@@ -92,6 +92,7 @@ def prepare(case: Case) -> Callable[[], None]:
     dims = SIZES[case.size].get('embed_dims', 128)
     config.backbone.update(SIZES[case.size])
     if case.task == 'segmentor':
+        config.backbone.num_classes = config.decode_head.num_classes = 19
         return _segmentor(case, config)
     config.backbone.num_classes = config.spatial_clue_head.num_classes = case.classes
     config.spatial_clue_head.embed_dims = config.cls_head.embed_dims = dims

@@ -1,4 +1,4 @@
-"""MTLCC (Germany) in tiles of 24 x 24 pixels: stage 1, and stage 2 on the same tiles.
+"""MTLCC (Germany) in tiles of 24 x 24 pixels, and the steps of which a config makes its pipelines.
 
 Set the environment variable MTLCC_ROOT to the folder of the tiles, 240 of the download or the
 pickles 240pkl; docs/germany.md says more. Trains on train_fold0 of 2016 and tests on eval, as TSViT
@@ -7,6 +7,7 @@ does; validates on test_fold0.
 
 train_split, val_split, test_split = 'train_fold0', 'test_fold0', 'eval'
 num_dates = 16
+num_classes = 17  # all of them crops
 
 tiles = dict(
     type='MTLCCDataset',
@@ -22,17 +23,12 @@ data_preprocessor = dict(
     type='SITSDataPreprocessor', mean=[0.0] * 13, std=[10000.0] * 13, num_dates=num_dates
 )
 
-train_pipeline = [
-    dict(type='LoadSITS', num_dates=num_dates, date_choice='random'),
-    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-    dict(type='RandomFlip', prob=0.5, direction='vertical'),
-    dict(type='PackSITSInputs'),
-]
-test_pipeline = [
-    dict(type='LoadSITS', num_dates=num_dates, date_choice='even'),
-    dict(type='LoadSITSAnnotations'),
-    dict(type='PackSITSInputs'),
-]
+load = dict(type='LoadSITS', num_dates=num_dates, date_choice='random')
+annotate = dict(type='LoadSITSAnnotations')
+# Each of the four orientations with the same probability, as two independent flips give them.
+flip = dict(type='RandomFlip', prob=[0.25] * 3, direction=['horizontal', 'vertical', 'diagonal'])
+pack = dict(type='PackSITSInputs')
+test_pipeline = [dict(load, date_choice='even'), annotate, pack]
 
 train_dataloader = dict(
     batch_size=48,
@@ -40,7 +36,7 @@ train_dataloader = dict(
     persistent_workers=True,
     drop_last=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),
-    dataset=dict(**tiles, split=train_split, pipeline=train_pipeline),
+    dataset=dict(**tiles, split=train_split),
 )
 val_dataloader = dict(
     batch_size=48,
@@ -56,9 +52,3 @@ test_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(**tiles, split=train_split, pipeline=test_pipeline, test_mode=True),
 )
-
-val_evaluator = [
-    dict(type='mmpretrain.AveragePrecision'),
-    dict(type='PseudoLabelMetric'),
-]
-test_evaluator = val_evaluator

@@ -1,11 +1,10 @@
-"""The paper's classifier for PASTIS: 10 bands, 18 crops."""
+"""The paper's classifier for 10 bands; a config says how many crops there are."""
 
 model = dict(
     type='ExactClassifier',
     backbone=dict(
         type='TSViT',
         in_channels=10,
-        num_classes=18,
         img_size=24,
         patch_size=2,
         embed_dims=128,
@@ -22,7 +21,6 @@ model = dict(
     cls_head=dict(type='ClassTokenHead', embed_dims=128),
     spatial_clue_head=dict(
         type='SpatialClueHead',
-        num_classes=18,
         embed_dims=128,
         num_prototypes=2,
         start_iter=4000,

@@ -14,7 +14,6 @@ model = dict(
         c1_in_channels=64,
         c1_channels=12,
         dropout_ratio=0.1,
-        num_classes=19,
         norm_cfg=dict(type='BN', requires_grad=True),
         align_corners=False,
         loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True),

@@ -30,7 +30,6 @@ model = dict(
         in_index=[0, 1, 2, 3],
         channels=128,
         dropout_ratio=0.1,
-        num_classes=19,
         norm_cfg=dict(type='BN', requires_grad=True),
         align_corners=False,
         loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True),

@@ -1,11 +1,10 @@
-"""TSViT as a segmentor for PASTIS: 10 bands, background and 18 crops."""
+"""TSViT as a segmentor for 10 bands."""
 
 model = dict(
     type='EncoderDecoder',
     backbone=dict(
         type='TSViT',
         in_channels=10,
-        num_classes=19,
         img_size=24,
         patch_size=2,
         embed_dims=128,
@@ -21,7 +20,6 @@ model = dict(
     decode_head=dict(
         type='TSViTHead',
         in_channels=128,
-        num_classes=19,
         patch_size=2,
         pixel_order='patch',
         loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True),

@@ -3,7 +3,6 @@
 norm_cfg = dict(type='BN', requires_grad=True)
 head = dict(
     channels=128,
-    num_classes=19,
     norm_cfg=norm_cfg,
     align_corners=False,
     loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True),

@@ -1,4 +1,4 @@
-"""U-TAE (Garnot and Landrieu, ICCV 2021) for PASTIS: 10 bands, background and 18 crops."""
+"""U-TAE (Garnot and Landrieu, ICCV 2021) for 10 bands."""
 
 model = dict(
     type='EncoderDecoder',
@@ -18,7 +18,6 @@ model = dict(
         in_channels=32,
         in_index=0,
         channels=32,
-        num_classes=19,
         loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True),
     ),
     train_cfg=dict(),

@@ -1,4 +1,4 @@
-"""PASTIS in windows of 24 x 24 pixels: stage 1, and stage 2 on the same windows.
+"""PASTIS in windows of 24 x 24 pixels, and the steps of which the stages make their pipelines.
 
 Set the environment variable ROTATION to 1..5 to rotate the official folds: rotation 1 trains on
 folds 1-3, validates on 4 and tests on 5; each further one moves all of them up by one.
@@ -10,8 +10,6 @@ if rotation not in range(1, 6):
 folds = [(rotation + offset - 1) % 5 + 1 for offset in range(5)]
 train_folds, val_folds, test_folds = folds[:3], folds[3:4], folds[4:]
 
-dataset_type = 'PASTISDataset'
-data_root = 'data/PASTIS'
 # Band statistics of fold 1 (B2 B3 B4 B5 B6 B7 B8 B8A B11 B12), as the paper uses them.
 data_preprocessor = dict(
     type='SITSDataPreprocessor',
@@ -24,19 +22,14 @@ data_preprocessor = dict(
     num_dates=60,
 )  # fmt: skip
 
-train_pipeline = [
-    dict(type='LoadSITS', num_dates=60),
-    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-    dict(type='RandomFlip', prob=0.5, direction='vertical'),
-    dict(type='PackSITSInputs'),
-]
-test_pipeline = [
-    dict(type='LoadSITS', num_dates=60),
-    dict(type='LoadSITSAnnotations'),
-    dict(type='PackSITSInputs'),
-]
+load = dict(type='LoadSITS', num_dates=60)
+annotate = dict(type='LoadSITSAnnotations')
+# Each of the four orientations with the same probability, as two independent flips give them.
+flip = dict(type='RandomFlip', prob=[0.25] * 3, direction=['horizontal', 'vertical', 'diagonal'])
+pack = dict(type='PackSITSInputs')
+test_pipeline = [load, annotate, pack]
 
-windows = dict(type=dataset_type, data_root=data_root, window_size=24)
+windows = dict(type='PASTISDataset', data_root='data/PASTIS', window_size=24)
 train_dataloader = dict(
     batch_size=48,
     num_workers=4,
@@ -44,7 +37,7 @@ train_dataloader = dict(
     persistent_workers=True,
     drop_last=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),
-    dataset=dict(**windows, folds=train_folds, pipeline=train_pipeline),
+    dataset=dict(**windows, folds=train_folds),
 )
 val_dataloader = dict(
     batch_size=48,
@@ -54,17 +47,10 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(**windows, folds=val_folds, pipeline=test_pipeline, test_mode=True),
 )
-# Pseudo masks are wanted of the windows that stage 3 trains on, and are judged there.
 test_dataloader = dict(
     batch_size=48,
     num_workers=4,
     collate_fn=dict(type='sits_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(**windows, folds=train_folds, pipeline=test_pipeline, test_mode=True),
+    dataset=dict(**windows, pipeline=test_pipeline, test_mode=True),
 )
-
-val_evaluator = [
-    dict(type='mmpretrain.AveragePrecision'),
-    dict(type='PseudoLabelMetric'),
-]
-test_evaluator = val_evaluator
