@@ -17,6 +17,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['mmexact', 'mmexact.*']),
+    package_data={'mmexact.visualization': ['templates/*.html']},
     python_requires='>=3.10',  # match statements, X | Y types; the floor of the OneDL packages
     # opencv, pillow and prettytable come with mmcv and mmsegmentation, affine with rasterio.
     install_requires=[
@@ -32,6 +33,7 @@ setup(
         'einops>=0.7',  # works inside torch.compile without a warm-up call
         'scipy>=1.13',  # numpy 2
         'matplotlib>=3.9',  # numpy 2
+        'jinja2>=3.1',  # comes with torch; the series seen working
     ],
     extras_require={
         # Data cubes: Zarr (3 from xarray 2024.10 on), and NetCDF, which h5netcdf reads with h5py.

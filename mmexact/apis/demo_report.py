@@ -1,5 +1,6 @@
 """What the demo has to show: its figures as JSON, and a page with tables and pictures."""
 
+import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,14 +13,15 @@ from mmseg.datasets import BaseSegDataset
 
 from mmexact.apis.report_pictures import (
     build_dataset,
-    choose_windows,
+    choose,
     class_ious,
     learning_curve,
     show_patches,
     show_windows,
 )
 from mmexact.apis.steps import duration, write_json
-from mmexact.visualization.report import plot_background, plot_classes, plot_losses, write_report
+from mmexact.visualization.figures import plot_classes, plot_curves
+from mmexact.visualization.pages import write_page
 
 WINDOWS, PATCHES = 6, 2
 
@@ -120,7 +122,7 @@ def write_demo_report(
     metrics = gather_metrics(results, ious, records)
     training = show_windows(
         windows,
-        choose_windows(windows, WINDOWS),
+        choose(windows, WINDOWS),
         (configs['cls'], results.cls['checkpoint']),
         (configs['seg'], results.seg['checkpoint']),
         pseudo_dir,
@@ -137,17 +139,19 @@ def write_demo_report(
         'from true masks instead of pseudo masks; all else is the same.'
     )
     write_json(metrics_path, metrics)
-    write_report(
+    write_page(
         page,
+        'report.html',
         title='A crop map from image-level labels',
         summary=summary(windows, patches) + note,
-        headline=headline(metrics),
+        cards=headline(metrics),
         table=score_table(metrics),
         figures=plots(results, metrics),
         galleries=[training, held_out],
-        legend=(windows.metainfo['classes'], windows.metainfo['palette']),
+        classes=windows.metainfo['classes'],
+        palette=windows.metainfo['palette'],
         steps=step_table(records),
-        metrics=metrics,
+        metrics=json.dumps(metrics, indent=2),
     )
 
 
@@ -221,12 +225,26 @@ def plots(results: DemoResults, metrics: Mapping[str, Any]) -> dict[str, Any]:
         'Class by class: pseudo masks on the training folds, segmentor and twin on the held-out '
         'fold.': plot_classes(by_class),
         'Pseudo masks under all background scores. The one used looked at no pixel label; the best '
-        'in hindsight, by overall accuracy, did.': plot_background(
-            results.pseudo['scores']['by_score'],
-            masks['background_score'],
-            masks['hindsight_score'],
+        'in hindsight, by overall accuracy, did.': plot_curves(
+            {'pseudo masks': by_score(results.pseudo['scores']['by_score'])},
+            'background score',
+            '%',
+            {
+                f'used: {masks["background_score"]:.2f}': masks['background_score'],
+                f'best in hindsight: {masks["hindsight_score"]:.2f}': masks['hindsight_score'],
+            },
         ),
-        'Losses during training.': plot_losses({'classifier': stage1, 'segmentors': stage3}),
+        'Losses during training.': plot_curves(
+            {'classifier': stage1, 'segmentors': stage3}, 'iteration', 'loss'
+        ),
+    }
+
+
+def by_score(entries: list[dict]) -> dict[str, list[tuple[float, float]]]:
+    """Arrange OA and mIoU by background score as curves."""
+    return {
+        name: [(entry['background_score'], entry[name]) for entry in entries]
+        for name in ('OA', 'mIoU')
     }
 
 

@@ -16,8 +16,8 @@ from mmseg.structures import SegDataSample
 
 from mmexact.engine.checkpoint import load_weights
 from mmexact.sits import unfold_time
-from mmexact.visualization.report import Gallery
-from mmexact.visualization.visualizer import cam_overlay, colorize, composite
+from mmexact.visualization.pages import Gallery, choose_windows
+from mmexact.visualization.pictures import cam_overlay, colorize, composite
 
 
 def build_dataset(cfg: Config) -> BaseSegDataset:
@@ -77,26 +77,11 @@ def read_mask(path: Path) -> np.ndarray:
     return mask
 
 
-def choose_windows(dataset: BaseSegDataset, count: int) -> list[int]:
-    """Choose windows with several crops that show all crops, by image-level labels alone.
-
-    Each choice prefers crops that were shown seldom so far, and patches that were not shown yet.
-
-    Returns:
-        Indices into the data set, ``count`` or all that there are.
-    """
+def choose(dataset: BaseSegDataset, count: int) -> list[int]:
+    """Choose windows of a data set, see :func:`choose_windows`."""
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
-    labels = np.stack([info['gt_score'] for info in infos])
     patches = np.array([info['sample_id'].rpartition('_')[0] for info in infos])
-    shown = np.zeros(labels.shape[1])
-    chosen: list[int] = []
-    while len(chosen) < min(count, len(infos)):
-        worth = labels @ (1 / (1 + shown))
-        worth[np.isin(patches, patches[chosen])] -= labels.shape[1]
-        worth[chosen] = -np.inf
-        chosen.append(int(worth.argmax()))
-        shown += labels[chosen[-1]]
-    return chosen
+    return choose_windows(np.stack([info['gt_score'] for info in infos]), patches, count)
 
 
 def predict(cfg: Config, checkpoint: Path, samples: Sequence[dict]) -> list[SegDataSample]:
@@ -142,7 +127,7 @@ def show_windows(
         pictures = [image, overlay, *(colorize(mask, palette) for mask in masks)]
         rows.append((f'{truth.sample_id}: {", ".join(crops) or "no crop"}', pictures))
     columns = ['colour composite', 'CAM', 'pseudo mask', 'prediction', 'truth']
-    return Gallery('Training windows', columns, rows, factor=6)
+    return Gallery('Training windows', columns, rows)
 
 
 def show_patches(
@@ -158,7 +143,7 @@ def show_patches(
         masks.append(truth.gt_sem_seg.data[0].numpy())
         pictures = [sample_composite(sample), *(colorize(mask, palette) for mask in masks)]
         rows.append((truth.sample_id, pictures))
-    return Gallery('Held-out patches', ['colour composite', *mask_dirs, 'truth'], rows, factor=2)
+    return Gallery('Held-out patches', ['colour composite', *mask_dirs, 'truth'], rows)
 
 
 def sample_composite(sample: dict[str, Any]) -> np.ndarray:

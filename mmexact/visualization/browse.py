@@ -7,11 +7,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mmexact.apis.config_data import read_observed
-from mmexact.apis.report_pictures import choose_windows
+from mmexact.apis.report_pictures import choose
 from mmexact.datasets.sits_dataset import SITSDataset
 from mmexact.sits import IGNORED
-from mmexact.visualization.report import Gallery, new_figure
-from mmexact.visualization.visualizer import colorize, composite
+from mmexact.visualization.figures import new_figure, plot_bars
+from mmexact.visualization.pages import Gallery
+from mmexact.visualization.pictures import colorize, composite
 
 PERIOD = 10
 """Days of the year that a point of an NDVI curve stands for."""
@@ -161,14 +162,8 @@ class Overview:
         if (presence := self.presence) is None:
             return None
         names = self.classes[self.first_crop :]
-        figure, (axis,) = new_figure(9, 0.8 + 0.24 * len(names))
-        palette = np.array(self.dataset.metainfo['palette'][self.first_crop : len(self.classes)])
-        axis.barh(names, presence.sum(0), color=palette / 255, edgecolor='#8a8f98', linewidth=0.5)
-        axis.invert_yaxis()
-        axis.grid(axis='y', visible=False)
-        axis.grid(axis='x', color='#e3e5e8', linewidth=0.8)
-        axis.set_xlabel('windows')
-        return figure
+        counts = dict(zip(names, presence.sum(0), strict=True))
+        return plot_bars(counts, self.dataset.metainfo['palette'][self.first_crop :], 'windows')
 
     def plot_dates(self, rows: int = 24) -> Figure:
         """Plot on which days of the year some of the series were taken."""
@@ -219,7 +214,7 @@ class Overview:
     def gallery(self, count: int, bands: Sequence[int]) -> Gallery:
         """Show windows: those that show all crops, or evenly spaced ones where none are known."""
         if self.presence is not None:
-            chosen = choose_windows(self.dataset, count)
+            chosen = choose(self.dataset, count)
         else:
             spaced = np.linspace(0, len(self.infos) - 1, min(count, len(self.infos)))
             chosen = [int(index) for index in spaced.round()]
@@ -237,12 +232,10 @@ class Overview:
                 pictures.append(colorize(mask, self.dataset.metainfo['palette']))
             rows.append((self._caption(info), pictures))
         titles = ['January to March', 'April to June', 'July to September', 'October to December']
-        side = max(max(info['size']) for info in self.infos)
         return Gallery(
             'Windows',
             [*titles, *(['labels'] if self.has_masks else [])],
             rows,
-            factor=max(1, 144 // side),
             caption='The median of each quarter, stretched on its own; black: not observed.',
         )
 

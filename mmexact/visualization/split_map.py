@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from mmexact.datasets.splits import DROPPED, Places
-from mmexact.visualization.report import new_figure
+from mmexact.visualization.figures import new_figure
 
 COLOURS = ('#4a6fa5', '#c9a227', '#1f6f50', '#a8443f', '#7d5a94', '#5b9aa0', '#b5764a', '#6b7280')
 GREY = '#d5d8d6'

@@ -1,105 +1,22 @@
-"""Pictures of series, masks and activation maps, and how MMSeg's test loop draws them."""
+"""How MMSeg's validation and test loops draw samples."""
 
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import mmcv
 import numpy as np
+from matplotlib.font_manager import findfont
 from mmengine.dist import master_only
 from mmengine.runner import Runner
 from mmseg.engine.hooks import SegVisualizationHook
 from mmseg.registry import HOOKS, VISUALIZERS
 from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
+from PIL import Image, ImageDraw, ImageFont
 
 from mmexact.sits import IGNORED, unfold_time
-
-WHITE = (255, 255, 255)
-RED_GREEN_BLUE = (2, 1, 0)
-"""Bands B4, B3 and B2 in the order of PASTIS."""
-
-Palette = Sequence[Sequence[int]]
-
-
-def composite(
-    series: np.ndarray, day_of_year: np.ndarray, bands: Sequence[int] = RED_GREEN_BLUE
-) -> np.ndarray:
-    """Show a series as one colour picture.
-
-    Every pixel is the median over the dates, which clouds and their shadows hardly move as long as
-    most dates are clear. The values of all three bands are stretched from their 2nd to their 98th
-    percentile: together, which keeps the colours of a small window true.
-
-    Args:
-        series: (T, C, h, w) digital numbers; NaN counts as not observed.
-        day_of_year: (T,); dates of day 0 are padding and left out.
-        bands: Which bands are red, green and blue. A series of fewer than three bands becomes grey,
-            from its first.
-
-    Returns:
-        uint8 (h, w, 3), RGB; black where nothing was observed.
-
-    Raises:
-        ValueError: The series has three bands or more, but not these.
-    """
-    available = series.shape[1]
-    chosen = list(bands) if available >= 3 else [0, 0, 0]
-    if max(chosen) >= available:
-        raise ValueError(
-            f'bands={tuple(bands)}: the series has the bands 0..{available - 1}; choose three of '
-            f'them for red, green and blue'
-        )
-    dated = np.asarray(series[day_of_year > 0][:, chosen], np.float32)
-    observed = np.logical_or.reduce(np.isfinite(dated), axis=0)
-    median = np.zeros(dated.shape[1:], np.float32)
-    median[observed] = np.nanmedian(dated[:, observed], axis=0)
-    low, high = np.percentile(median[observed], (2, 98)) if observed.any() else (0.0, 0.0)
-    scaled = 255 * np.clip((median - low) / max(high - low, 1e-6), 0, 1)
-    return np.where(observed, scaled.round(), 0).astype(np.uint8).transpose(1, 2, 0)
-
-
-def colorize(mask: np.ndarray, palette: Palette) -> np.ndarray:
-    """Paint a mask (h, w) of class indices as uint8 (h, w, 3), RGB; 255 (ignored) is white.
-
-    Raises:
-        ValueError: A class has no colour.
-    """
-    table = np.zeros((256, 3), np.uint8)
-    table[: len(palette)] = palette
-    table[IGNORED] = WHITE
-    unknown = mask[(mask >= len(palette)) & (mask != IGNORED)]
-    if unknown.size:
-        raise ValueError(
-            f'class {unknown[0]} in a mask, but the palette has {len(palette)} colours'
-        )
-    return table[mask]
-
-
-def cam_overlay(
-    image: np.ndarray, cams: np.ndarray, palette: Palette, background: bool = True
-) -> np.ndarray:
-    """Lay the strongest class over a picture, the more opaque the stronger its activation.
-
-    Args:
-        image: uint8 (h, w, 3), RGB.
-        cams: (K, h, w) in [0, 1], a map per crop.
-        palette: Colours of the classes.
-        background: Whether the first class is the background, which has no map.
-
-    Returns:
-        uint8 (h, w, 3): the picture in light grey where no class is active, the colour of the
-        winning class where it is fully active.
-    """
-    grey = 127.5 + image.mean(-1, keepdims=True) / 2
-    strength = np.clip(cams.max(0), 0, 1)[..., None]
-    colours = colorize((cams.argmax(0) + background).astype(np.uint8), palette)
-    return (grey * (1 - strength) + colours * strength).round().astype(np.uint8)
-
-
-def enlarge(image: np.ndarray, factor: int) -> np.ndarray:
-    """Repeat every pixel of (h, w, ...) in rows and columns."""
-    return image.repeat(factor, axis=0).repeat(factor, axis=1)
+from mmexact.visualization.pictures import RED_GREEN_BLUE, cam_overlay, colorize, composite
+from mmexact.visualization.style import MUTED, TEXT, WHITE
 
 
 @VISUALIZERS.register_module()
@@ -155,8 +72,8 @@ class SITSVisualizer(SegLocalVisualizer):
             if wanted and key in sample:
                 masks.append(sample.get(key).data.squeeze(0).cpu().numpy())
                 panels[title] = colorize(masks[-1], palette)
-        occurring = np.unique(np.concatenate([mask.ravel() for mask in masks] or [[]]))
-        drawn = self._arrange(panels, [int(index) for index in occurring])
+        occurring = {int(index) for mask in masks for index in np.unique(mask)}
+        drawn = self._arrange(panels, sorted(occurring))
         if show:
             self.show(drawn, win_name=name, wait_time=wait_time)
         elif out_file is not None:
@@ -166,34 +83,34 @@ class SITSVisualizer(SegLocalVisualizer):
 
     def _arrange(self, panels: dict[str, np.ndarray], occurring: list[int]) -> np.ndarray:
         """Put titled panels side by side, and below them a legend of the classes."""
-        gap, line = 8, 22
-        blocks = []
-        for title, panel in panels.items():
-            panel = enlarge(panel, max(1, self.panel_size // max(panel.shape[:2])))
-            header = np.full((line, panel.shape[1], 3), 255, np.uint8)
-            _write(header, title, (0, 16))
-            blocks += [np.concatenate([header, panel]), np.full_like(header[:, :gap], 255)]
-        height = max(block.shape[0] for block in blocks)
-        blocks = [
-            np.pad(block, ((0, height - len(block)), (0, 0), (0, 0)), constant_values=255)
-            for block in blocks
-        ]
-        row = np.concatenate(blocks[:-1], axis=1)
-        columns = max(1, row.shape[1] // 190)
-        legend = np.full((line * -(-len(occurring) // columns), row.shape[1], 3), 255, np.uint8)
-        for place, index in enumerate(occurring):
-            top, left = place // columns * line, place % columns * 190
-            name = 'ignored' if index == IGNORED else self.dataset_meta['classes'][index]
-            colour = WHITE if index == IGNORED else self.dataset_meta['palette'][index]
-            legend[top + 6 : top + 18, left : left + 12] = 0
-            legend[top + 7 : top + 17, left + 1 : left + 11] = colour
-            _write(legend, name, (left + 18, top + 16))
-        return np.concatenate([row, legend])
-
-
-def _write(image: np.ndarray, text: str, place: tuple[int, int]) -> None:
-    """Write black text at (column, row) of its left bottom corner."""
-    cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)
+        gap, line, box = 8, 22, 12
+        font = ImageFont.truetype(findfont('DejaVu Sans'), 13)
+        pictures = []
+        for panel in panels.values():
+            height, width = panel.shape[:2]
+            factor = max(1, self.panel_size // max(height, width))
+            pictures.append(Image.fromarray(panel).resize((width * factor, height * factor), 0))
+        total = sum(picture.width + gap for picture in pictures) - gap
+        entries, left, top = [], 0, line + max(picture.height for picture in pictures) + 4
+        for index in occurring:
+            ignored = index == IGNORED
+            name = 'ignored' if ignored else self.dataset_meta['classes'][index]
+            colour = WHITE if ignored else tuple(self.dataset_meta['palette'][index])
+            width = box + 6 + round(font.getlength(name))
+            if left and left + width > total:
+                left, top = 0, top + line
+            entries.append((left, top, name, colour))
+            left += width + 18
+        drawn = Image.new('RGB', (total, top + line * bool(entries)), WHITE)
+        draw, left = ImageDraw.Draw(drawn), 0
+        for title, picture in zip(panels, pictures, strict=True):
+            draw.text((left, 3), title, TEXT, font)
+            drawn.paste(picture, (left, line))
+            left += picture.width + gap
+        for left, top, name, colour in entries:
+            draw.rectangle((left, top + 5, left + box - 1, top + 4 + box), colour, MUTED)
+            draw.text((left + box + 6, top + 3), name, TEXT, font)
+        return np.asarray(drawn)
 
 
 @HOOKS.register_module()

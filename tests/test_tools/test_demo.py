@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_visualization.test_report import images, numbers
+from tests.test_visualization.test_pages import images
+from tests.test_visualization.test_report import numbers
 
 DEMO = Path(__file__).resolve().parents[2] / 'tools/demo.py'
 
@@ -99,9 +100,9 @@ def test_report_has_every_number_and_whole_pictures(ran, metrics):
     for number in numbers(metrics):
         assert json.dumps(number) in page
     pictures = images(page)
-    # 3 figures; 6 windows of 5 pictures, enlarged 6 times; 1 patch of 4 pictures, twice.
-    assert [picture.size for picture in pictures[3:33]] == [(144, 144)] * 30
-    assert [picture.size for picture in pictures[33:]] == [(256, 256)] * 4
+    # 3 figures; 6 windows of 5 pictures; 1 patch of 4 pictures.
+    assert [picture.size for picture in pictures[3:33]] == [(24, 24)] * 30
+    assert [picture.size for picture in pictures[33:]] == [(128, 128)] * 4
     assert 'its figures mean nothing' in page
 
 

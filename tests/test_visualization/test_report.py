@@ -1,9 +1,6 @@
-"""The report's parts, and what it gathers, on hand-worked values."""
+"""What the demo's report gathers, on hand-worked values."""
 
-import base64
-import io
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -13,30 +10,11 @@ from mmseg.registry import DATASETS
 from PIL import Image
 
 from mmexact.apis.demo_report import DemoResults, gather_metrics, headline, score_table
-from mmexact.apis.report_pictures import choose_windows, class_ious, learning_curve, show_patches
-from mmexact.visualization.report import (
-    Gallery,
-    plot_background,
-    plot_classes,
-    plot_losses,
-    png,
-    write_report,
-)
+from mmexact.apis.report_pictures import class_ious, learning_curve, show_patches
 from tests.data import write_pastis
 
 CLASSES = ('Background', 'Meadow', 'Soft winter wheat')
-PALETTE = [[56, 56, 60], [0, 200, 0], [250, 200, 0]]
 PIPELINE = [dict(type='LoadSITS'), dict(type='LoadSITSAnnotations'), dict(type='PackSITSInputs')]
-
-
-def images(page: str) -> list[Image.Image]:
-    """Decode all embedded pictures."""
-    sources = re.findall(r'src="([^"]*)"', page)
-    assert all(source.startswith('data:image/png;base64,') for source in sources)
-    decoded = [Image.open(io.BytesIO(base64.b64decode(s.partition(',')[2]))) for s in sources]
-    for image in decoded:
-        image.load()
-    return decoded
 
 
 def numbers(metrics: dict) -> list[float]:
@@ -64,56 +42,6 @@ def dataset(tmp_path: Path, masks: dict[int, np.ndarray], window_size: int | Non
 def save(folder: Path, name: str, mask: np.ndarray) -> None:
     folder.mkdir(exist_ok=True)
     Image.fromarray(mask.astype(np.uint8)).save(folder / f'{name}.png')
-
-
-class TestWriteReport:
-    @pytest.fixture
-    def page(self, tmp_path) -> str:
-        ious = {'segmentor': {'Background': 50.0, 'Meadow': None}}
-        by_score = [dict(background_score=0.1 * i, OA=50.0 + i, mIoU=40.0 + i) for i in range(6)]
-        green = np.full((3, 4, 3), (0, 200, 0), np.uint8)
-        write_report(
-            tmp_path / 'deep' / 'report.html',
-            title='Wheat & <barley>',
-            summary='What was done.',
-            headline={'mIoU of the masks': '61.2 %'},
-            table=[('', 'OA'), ('Segmentor', '70.1')],
-            figures={
-                'bars': plot_classes(ious),
-                'curve': plot_background(by_score, 0.3, 0.5),
-                'losses': plot_losses({'one': {'loss': [(1, 2.0), (2, 1.0)]}}),
-            },
-            galleries=[Gallery('Windows', ['image', 'truth'], [('7_3', [green, green])], factor=5)],
-            legend=(CLASSES, PALETTE),
-            steps=[('Step', 'Time'), ('cls', '2 min 3 s')],
-            metrics={'a': {'b': 12.345678901234567}},
-        )
-        assert [path.name for path in (tmp_path / 'deep').iterdir()] == ['report.html']
-        return (tmp_path / 'deep' / 'report.html').read_text(encoding='utf-8')
-
-    def test_loads_nothing_from_outside(self, page):
-        assert not re.search(r'(?:src|href)="(?!data:)|url\(|@import|<script|<link', page)
-
-    def test_pictures_are_whole_and_enlarged(self, page):
-        bars, curve, losses, *windows = images(page)
-        assert bars.width == curve.width == losses.width == 9 * 160
-        assert [window.size for window in windows] == [(20, 15), (20, 15)]
-        assert windows[0].getpixel((19, 14)) == (0, 200, 0)
-
-    def test_text_is_escaped_and_figures_are_verbatim(self, page):
-        assert '<h1>Wheat &amp; &lt;barley&gt;</h1>' in page
-        assert '<td>Segmentor</td><td>70.1</td>' in page
-        assert '<b>61.2 %</b><span>mIoU of the masks</span>' in page
-        assert '12.345678901234567' in page
-
-    def test_legend_names_all_classes_and_the_ignored(self, page):
-        assert '<i style="background:rgb(0,200,0)"></i>Meadow</span>' in page
-        assert '<i style="background:rgb(255,255,255)"></i>ignored (void)</span>' in page
-
-
-def test_png_keeps_the_pixels():
-    image = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
-    np.testing.assert_array_equal(np.asarray(images(f'<img src="{png(image)}">')[0]), image)
 
 
 class TestClassIous:
@@ -149,19 +77,6 @@ class TestClassIous:
         (masks / '7_0.png').write_bytes(b'no picture')
         with pytest.raises(ValueError, match=r'7_0\.png: cannot be read as a picture'):
             class_ious(windows, masks)
-
-
-def test_windows_are_chosen_to_show_all_crops_in_different_patches(tmp_path):
-    # Patch 7: meadow; both crops; nothing. Patch 8: both; wheat; nothing.
-    first, second = np.zeros((4, 12), np.uint8), np.zeros((4, 12), np.uint8)
-    first[:, :4], first[:2, 4:8], first[2:, 4:8] = 1, 1, 2
-    second[:2, :4], second[2:, :4], second[:, 4:8] = 1, 2, 2
-    windows = dataset(tmp_path, {7: first, 8: second})
-    names = [windows.get_data_info(i)['sample_id'] for i in choose_windows(windows, 4)]
-    # Both crops first, then the other patch, then what is left; of equals the first one.
-    assert names[:2] == ['7_1', '8_0']
-    assert set(names[2:]) == {'7_0', '8_1'}
-    assert len(set(choose_windows(windows, 100))) == 6
 
 
 def test_patches_are_shown_beside_saved_masks_and_truth(tmp_path):

@@ -19,7 +19,7 @@ from mmexact.datasets.synthetic.mtlcc_tree import write_mtlcc_tree
 from mmexact.engine.pseudo_label_hook import PseudoLabelHook
 from mmexact.evaluation.pseudo_label_metric import PseudoLabelMetric
 from mmexact.pseudo_labels import confusion_scores, drop_background
-from mmexact.visualization.visualizer import cam_overlay
+from mmexact.visualization.pictures import cam_overlay
 
 CONFIGS = Path(__file__).resolve().parents[3] / 'configs/exact'
 NAMES = tuple(CODES.values())
