@@ -1,17 +1,18 @@
-"""Versions: those that setup.py allows, requirements/ pins, and the import accepts."""
+"""The wheel, and versions: those that it allows, requirements/ pins, and the import accepts."""
 
 import os
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
+import mmengine
 import pytest
 from mmengine.config import Config
 from mmseg.registry import HOOKS
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
-from setuptools import find_packages
-from setuptools.build_meta import prepare_metadata_for_build_wheel
 
 import mmexact
 from mmexact.version import REQUIRED, check_versions, installed_version
@@ -36,30 +37,71 @@ def version_of(pin: Requirement) -> str:
     return specifier.version
 
 
+def files(folder: Path) -> set[str]:
+    """Paths of all files in a folder, seen from there."""
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob('*') if path.is_file()}
+    return {path for path in found if '__pycache__' not in path}
+
+
 @pytest.fixture(scope='module')
-def metadata(tmp_path_factory) -> list[str]:
-    """Lines of the metadata that setup.py makes, in a copy of its files."""
-    copy = tmp_path_factory.mktemp('copy')
-    for name in ('setup.py', 'pyproject.toml', 'README.md', 'LICENSE', 'mmexact/version.py'):
-        (copy / name).parent.mkdir(exist_ok=True)
-        (copy / name).write_bytes((REPO / name).read_bytes())
-    (copy / 'mmexact/__init__.py').touch()
-    before = Path.cwd()
-    os.chdir(copy)
-    try:
-        folder = prepare_metadata_for_build_wheel(str(copy))
-    finally:
-        os.chdir(before)
-    return (copy / folder / 'METADATA').read_text().splitlines()
+def wheel(tmp_path_factory) -> Path:
+    """Folder with the content of the wheel, built in a copy of the checkout."""
+    copy, out = tmp_path_factory.mktemp('copy'), tmp_path_factory.mktemp('wheel')
+    for name in ('mmexact', 'configs', 'tools'):
+        shutil.copytree(REPO / name, copy / name, ignore=shutil.ignore_patterns('__pycache__'))
+    for name in ('setup.py', 'pyproject.toml', 'MANIFEST.in', 'README.md', 'LICENSE'):
+        shutil.copy(REPO / name, copy)
+    shutil.copy(REPO / 'model-index.yml', copy)
+    # What an earlier build has left behind is not packed.
+    (copy / 'build/lib/mmexact').mkdir(parents=True)
+    (copy / 'build/lib/mmexact/moved_away.py').touch()
+    command = [sys.executable, '-m', 'pip', 'wheel', '--no-deps', '--no-build-isolation', '.']
+    subprocess.run([*command, '--wheel-dir', str(out)], cwd=copy, check=True, capture_output=True)
+    (path,) = out.iterdir()
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(out / 'content')
+    return out / 'content'
+
+
+@pytest.fixture(scope='module')
+def metadata(wheel) -> list[str]:
+    (path,) = wheel.glob('*.dist-info/METADATA')
+    return path.read_text(encoding='utf-8').splitlines()
 
 
 def test_metadata(metadata):
     assert f'Version: {mmexact.__version__}' in metadata
     assert 'Requires-Python: >=3.10' in metadata
-    assert 'License: Apache-2.0' in metadata or 'License-Expression: Apache-2.0' in metadata
+    assert 'License-Expression: Apache-2.0' in metadata
+    assert 'Project-URL: Paper, https://arxiv.org/abs/2412.03968' in metadata
 
 
-def test_every_pin_lies_in_the_range_of_setup(metadata):
+def test_the_wheel_has_all_of_the_package_and_what_openmmlab_s_tools_look_for(wheel):
+    package = {path for path in files(wheel / 'mmexact') if not path.startswith('.mim/')}
+    assert package == files(REPO / 'mmexact')
+    assert 'py.typed' in package
+    for folder in ('configs', 'tools'):
+        assert files(wheel / 'mmexact/.mim' / folder) == files(REPO / folder)
+    assert files(wheel / 'mmexact/.mim') > {'model-index.yml'}
+    assert {path.name.split('-')[0] for path in wheel.iterdir()} == {'mmexact'}
+
+
+def test_a_config_of_the_wheel_is_that_of_the_checkout(wheel):
+    name = 'configs/exact/seg_fcn_demo.py'
+    packed = Config.fromfile(wheel / 'mmexact/.mim' / name)
+    assert packed.to_dict() == Config.fromfile(REPO / name).to_dict()
+
+
+def test_the_model_index_names_every_config(wheel):
+    root = wheel / 'mmexact/.mim'
+    index = mmengine.load(root / 'model-index.yml')
+    models = [model for path in index['Import'] for model in mmengine.load(root / path)['Models']]
+    configs = [f'configs/exact/{path.name}' for path in (REPO / 'configs/exact').glob('*.py')]
+    assert sorted(model['Config'] for model in models) == sorted(configs)
+    assert all(model['Name'] == Path(model['Config']).stem for model in models)
+
+
+def test_every_pin_lies_in_the_range_of_the_metadata(metadata):
     ranges = [Requirement(line.split(': ')[1]) for line in metadata if 'Requires-Dist' in line]
     pinned = pins()
     for requirement in ranges:
@@ -86,12 +128,6 @@ def test_each_supported_python_gets_one_version_of_each_package():
                 pin for pin in candidates if pin.marker is None or pin.marker.evaluate(environment)
             ]
             assert len(chosen) == 1, f'{name} on Python {python}: {chosen}'
-
-
-def test_all_code_is_packaged():
-    packages = set(find_packages(str(REPO), include=['mmexact', 'mmexact.*']))
-    folders = {path.parent.relative_to(REPO) for path in (REPO / 'mmexact').rglob('*.py')}
-    assert packages == {'.'.join(folder.parts) for folder in folders}
 
 
 def test_installed_versions_are_accepted():
