@@ -140,10 +140,21 @@ def confusion_scores(
     Returns:
         OA and mIoU, each float64 (...,) in percent.
     """
-    confusion = confusion.double()
-    hits = confusion.diagonal(dim1=-2, dim2=-1)
-    union = confusion.sum(-1) + confusion.sum(-2) - hits
-    iou = hits / union
+    hits = confusion.diagonal(dim1=-2, dim2=-1).double()
+    iou = class_ious(confusion)
     iou = iou if background else iou[..., 1:]
     iou = iou.nan_to_num(0.0) if absent_classes == 'zero' else iou
-    return 100 * hits.sum(-1) / confusion.sum((-2, -1)), 100 * iou.nanmean(-1)
+    return 100 * hits.sum(-1) / confusion.sum((-2, -1)), iou.nanmean(-1)
+
+
+def class_ious(confusion: Tensor) -> Tensor:
+    """Intersection over union by class.
+
+    Args:
+        confusion: (..., C, C), pixels by true class and predicted class.
+
+    Returns:
+        float64 (..., C) in percent; NaN where a class is neither in truth nor in prediction.
+    """
+    hits = confusion.diagonal(dim1=-2, dim2=-1).double()
+    return 100 * hits / (confusion.sum(-1) + confusion.sum(-2) - hits)

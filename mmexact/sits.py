@@ -8,7 +8,7 @@ layout. Channel-first arrays are (..., T * (C + 1), H, W), numpy or torch; an *i
 (H, W, T * (C + 1)) view of one, as MMSeg's transforms expect it.
 """
 
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,19 @@ IGNORED = 255
 
 Window = tuple[int, int, int, int]
 """(row, column, height, width) in pixels of the patch."""
+
+
+class Georeference(NamedTuple):
+    """Where pixels lie on the ground.
+
+    Attributes:
+        crs: Coordinate reference system as WKT, None where the data declare none.
+        transform: From (column, row) to coordinates, the six numbers of an affine transform.
+    """
+
+    crs: str | None
+    transform: tuple[float, float, float, float, float, float]
+
 
 Array = TypeVar('Array', np.ndarray, torch.Tensor)
 

@@ -1,8 +1,6 @@
 """Our version, and the versions of other packages that we run with."""
 
-import importlib.util
-import runpy
-from pathlib import Path
+from importlib.metadata import PackageNotFoundError, version
 
 __version__ = '0.1.0'
 
@@ -15,48 +13,48 @@ REQUIRED = {
 }
 """Import name to accepted range; the same for the OneDL and the upstream distributions."""
 
+DISTRIBUTIONS = {
+    'mmengine': ('onedl-mmengine', 'mmengine'),
+    'mmcv': ('onedl-mmcv', 'mmcv', 'mmcv-lite', 'mmcv-full'),
+    'mmseg': ('onedl-mmsegmentation', 'mmsegmentation'),
+    'mmpretrain': ('onedl-mmpretrain', 'mmpretrain'),
+}
+"""Under which names a package may be installed, where that is not its own."""
+
 
 def check_versions() -> None:
     """Refuse packages whose version we do not run with, before they are imported.
 
-    Reads each package's ``version.py`` by itself: the packages' own start-up takes seconds and
-    fails in its own words on a mixture of versions.
+    Asks what is installed: the packages' own start-up takes seconds and fails in its own words on a
+    mixture of versions.
 
     Raises:
         ImportError: A package is missing, or its version lies outside the accepted range.
     """
-    # mmengine and mmcv bring `packaging`; without them it may be absent too.
-    if importlib.util.find_spec('packaging') is None:
-        raise ImportError('mmexact needs the package packaging: pip install packaging')
     from packaging.specifiers import SpecifierSet
 
     for name, accepted in REQUIRED.items():
-        found = installed_version(name)
-        if found is None:
+        found = installed_versions(name)
+        wrong = [
+            each for each in found if not SpecifierSet(accepted, prereleases=True).contains(each)
+        ]
+        if wrong or not found:
+            state = f'found {name} {wrong[0]}' if wrong else 'which is not installed'
             raise ImportError(
-                f'mmexact needs {name}{accepted}, which is not installed: '
-                f'pip install -r requirements/runtime.txt'
-            )
-        if not SpecifierSet(accepted, prereleases=True).contains(found):
-            raise ImportError(
-                f'mmexact needs {name}{accepted}, found {name} {found}: '
-                f'pip install -r requirements/runtime.txt'
+                f'mmexact needs {name}{accepted}, {state}: pip install -r requirements/runtime.txt'
             )
 
 
-def installed_version(name: str) -> str | None:
-    """Read a package's version without importing the package.
+def installed_versions(name: str) -> list[str]:
+    """List the installed versions of a package, one for each distribution that brings it.
 
     Args:
-        name: Import name of a package with a ``version.py`` that imports nothing of its own.
-
-    Returns:
-        Its ``__version__``, or None when the package is not installed.
+        name: Import name.
     """
-    spec = importlib.util.find_spec(name)
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    version_file = Path(spec.submodule_search_locations[0]) / 'version.py'
-    if not version_file.is_file():
-        return None
-    return runpy.run_path(str(version_file))['__version__']
+    found = []
+    for distribution in DISTRIBUTIONS.get(name, (name,)):
+        try:
+            found.append(version(distribution))
+        except PackageNotFoundError:
+            continue
+    return found

@@ -19,7 +19,7 @@ from mmexact.apis.demo_report import DemoResults, write_demo_report
 from mmexact.apis.report_pictures import logged
 from mmexact.apis.steps import Pipeline, Step, StepError
 from mmexact.engine.checkpoint import read_checkpoint
-from mmexact.engine.pseudo_label_hook import config_digest, weights_digest
+from mmexact.masks import config_digest, weights_digest
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = {'cls': 'cls_demo', 'seg': 'seg_tsvit_demo', 'seg_full': 'seg_tsvit_demo_full'}

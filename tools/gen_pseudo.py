@@ -1,10 +1,10 @@
 """Make pseudo masks of the training windows with a trained classifier.
 
 Maps the windows of the config's test_dataloader. Writes one PNG per window (index of the class,
-255 ignored), one in weights/ (how far each pixel can be trusted, 255 fully) and manifest.json,
-and for located rasters one GeoTIFF per series. Where the data have pixel labels, the masks are
-scored against them; nothing else looks at pixel labels unless --select-with-pixel-labels says so.
-An interrupted run goes on where it stopped.
+255 ignored), one in confidence/ (how far each pixel can be trusted, 255 fully) and manifest.json,
+and for georeferenced data one GeoTIFF per patch, with a legend. Where the data have pixel labels,
+the masks are scored against them; nothing else looks at pixel labels unless
+--select-with-pixel-labels says so. An interrupted run goes on where it stopped.
 """
 
 from argparse import RawDescriptionHelpFormatter
@@ -48,9 +48,7 @@ def main() -> None:
         help="the paper's protocol, for comparison only: try 60 background scores, on this "
         'checkpoint and on others given here, and keep what agrees best with the PIXEL LABELS',
     )
-    parser.add_argument(
-        '--overwrite', action='store_true', help='replace masks that were made from other inputs'
-    )
+    parser.add_argument('--overwrite', action='store_true', help='replace the masks that are there')
     parser.add_argument(
         '--amp', action='store_true', help='mixed precision in bfloat16, on GPU or CPU'
     )
@@ -99,7 +97,7 @@ def generate(
         checkpoint: Its weights.
         out_dir: Folder of the masks.
         select_among: Other checkpoints to choose from by pixel labels, or None not to choose.
-        overwrite: Replace masks of other inputs.
+        overwrite: Replace the masks that are there.
         amp: Compute in bfloat16.
 
     Returns:

@@ -19,8 +19,8 @@ from mmexact.apis.inference import (
     plan_blocks,
     predict_scene,
 )
-from mmexact.engine.pseudo_label_hook import config_digest, weights_digest
-from mmexact.masks.map_folder import MapFolder
+from mmexact.masks import ResumableFolder, config_digest, map_files, weights_digest
+from mmexact.masks.maps import count_classes
 
 
 def main() -> None:
@@ -52,12 +52,12 @@ def main() -> None:
     cfg = load_config(args)
     out_dir = Path(args.out or Path(cfg.work_dir) / 'maps')
     try:
-        maps = predict(
+        manifest = predict(
             cfg, args.checkpoint, out_dir, args.scores, args.overwrite, args.block_windows
         )
     except (FileExistsError, FileNotFoundError, ValueError) as error:
         parser.error(str(error))
-    print(f'patches mapped: {len(maps)}, in {out_dir}')
+    print(f'patches mapped: {len(manifest["pixels"])}, in {out_dir}')
 
 
 def positive(text: str) -> int:
@@ -86,47 +86,52 @@ def predict(
         block_windows: Windows of the model per side of a block.
 
     Returns:
-        By name of the patch, the ``files`` and the ``pixels`` by class.
+        The manifest of the folder, with the ``pixels`` of each patch by class.
 
     Raises:
-        FileExistsError: The folder holds something else, or maps of other inputs.
+        FileExistsError: The folder holds maps of other inputs, or files that are not ours.
         FileNotFoundError: The checkpoint or the data are missing.
-        ValueError: Config, checkpoint and data do not fit together.
+        ValueError: Config, checkpoint and data do not fit together, or the folder holds something
+            else.
     """
     model = load_segmentor(cfg, checkpoint)
     dataset = build_scenes(cfg)
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
     blocks = [len(plan_blocks(model, info, block_windows)) for info in infos]
-    folder = MapFolder(
+    names = [info['sample_id'] for info in infos]
+    files = [map_files(name) + [f'{name}_scores.tif'] * scores for name in names]
+    folder = ResumableFolder(
         out_dir,
+        'maps',
         dict(
             config=config_digest(cfg.model),
             checkpoint=weights_digest(model.state_dict()),
             data=config_digest(cfg.test_dataloader.dataset),
         ),
+        [name for of_scene in files for name in of_scene],
+        dict(classes=dataset.metainfo['classes'], palette=dataset.metainfo['palette']),
         overwrite,
     )
-    names = [info['sample_id'] for info in infos]
-    files = [[f'{name}.tif', f'{name}_scores.tif'][: 1 + scores] for name in names]
-    missing = [index for index, name in enumerate(names) if not folder.has(name, files[index])]
+    missing = [index for index, of_scene in enumerate(files) if not folder.has(*of_scene)]
     if len(missing) < len(names):
         print(f'{len(names) - len(missing)} of {len(names)} maps are there')
     if missing:
         bar = ProgressBar(sum(blocks[index] for index in missing))
         for index in missing:
-            paths = [out_dir / name for name in files[index]]
-            pixels = predict_scene(
+            predict_scene(
                 model,
                 dataset,
                 index,
-                *paths,
+                out_dir / f'{names[index]}.tif',
+                out_dir / f'{names[index]}_scores.tif' if scores else None,
                 block_windows=block_windows,
                 num_workers=cfg.test_dataloader.get('num_workers', 0),
                 after_block=bar.update,
             )
-            folder.add(names[index], files[index], pixels)
         print()
-    return folder.content['maps']
+    classes = dataset.metainfo['classes']
+    pixels = {name: count_classes(out_dir / f'{name}.tif', classes) for name in names}
+    return folder.finish(pixels=pixels)
 
 
 if __name__ == '__main__':

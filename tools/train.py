@@ -3,7 +3,7 @@
 from mmengine.runner import Runner
 
 from mmexact.apis.command_line import config_parser, load_config
-from mmexact.engine.process import use_bfloat16
+from mmexact.engine.optim_wrapper import use_bfloat16
 
 
 def main() -> None:

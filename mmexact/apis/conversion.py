@@ -1,6 +1,5 @@
 """The command line that the converters of published checkpoints share."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from mmexact.apis.command_line import OneLineErrorParser, existing_file
 from mmexact.engine.checkpoint import read_checkpoint
+from mmexact.masks import whole_file
 
 
 def convert_checkpoint(
@@ -34,8 +34,6 @@ def convert_checkpoint(
         state = convert(read_checkpoint(args.src)['state_dict'], **chosen)
     except ValueError as error:
         parser.error(str(error) if str(args.src) in str(error) else f'{args.src}: {error}')
-    args.dst.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = args.dst.with_name(f'{args.dst.name}.part')
-    torch.save(dict(state_dict=state, meta=dict(source=os.path.basename(args.src))), unfinished)
-    unfinished.replace(args.dst)
+    with whole_file(args.dst) as unfinished:
+        torch.save(dict(state_dict=state, meta=dict(source=Path(args.src).name)), unfinished)
     print(f'{len(state)} weights written to {args.dst}')

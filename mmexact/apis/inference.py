@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 from mmexact.datasets import LoadSITS, LoadSITSAnnotations, SITSDataset
 from mmexact.datasets.transforms.loading import clear_shares
 from mmexact.engine.checkpoint import load_weights
-from mmexact.masks.rasters import describe_classes, open_map
+from mmexact.masks.maps import count_classes, open_map
 from mmexact.models.segmentors.exact_classifier import ExactClassifier
 from mmexact.sits import IGNORED, Window
 
@@ -231,8 +231,8 @@ def predict_scene(
         model: From :func:`load_segmentor`.
         dataset: From :func:`build_scenes`.
         index: Which of its scenes.
-        map_path: GeoTIFF to write: uint8, the index of the class, with colours and names; 255 (no
-            data) where the series was never observed.
+        map_path: GeoTIFF to write: uint8, the index of the class, with a legend; 255 (no data)
+            where the series was never observed.
         scores_path: GeoTIFF to write besides: uint8, the softmax probability of that class in
             percent; 255 as in the map.
         block_windows: Windows of the model per side of a block.
@@ -259,16 +259,12 @@ def predict_scene(
         num_workers=num_workers if len(blocks) > 1 else 0,
         collate_fn=pseudo_collate,
     )
-    counts = np.zeros(256, np.int64)
+    legend = list(zip(names, meta['palette'], strict=False))
+    place, strip = info.get('georeference'), blocks[0].keep[2]
     with ExitStack() as stack:
-        rasters = [
-            stack.enter_context(
-                open_map(path, info['size'], info.get('georeference'), blocks[0].keep[2])
-            )
-            for path in (map_path, scores_path)
-            if path is not None
-        ]
-        describe_classes(rasters[0], names, meta['palette'])
+        rasters = [stack.enter_context(open_map(map_path, info['size'], place, strip, legend))]
+        if scores_path is not None:
+            rasters.append(stack.enter_context(open_map(scores_path, info['size'], place, strip)))
         rows = np.empty((2, 0, 0), np.uint8)
         for block, batch in zip(blocks, loader, strict=True):
             top, left, height, width = block.keep
@@ -280,11 +276,9 @@ def predict_scene(
             if left + width == rows.shape[2]:
                 for raster, plane in zip(rasters, rows, strict=False):
                     raster.write(plane, 1, window=RasterWindow(0, top, rows.shape[2], height))
-                counts += np.bincount(rows[0].ravel(), minlength=256)
             if after_block:
                 after_block()
-    pixels = dict(zip(names, counts.tolist(), strict=False))
-    return pixels | {'no data': int(counts[IGNORED])}
+    return count_classes(map_path, names)
 
 
 def _predict_block(model: EncoderDecoder, batch: dict) -> np.ndarray:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from mmexact.engine.pseudo_label_hook import config_digest
+from mmexact.masks import config_digest
 
 RECORDS = 'steps'
 RECORD = re.compile(r'\d\d/\d\d \d\d:\d\d:\d\d - mmengine - [A-Z]+ - (.*)')

@@ -2,23 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
-from mmexact.sits import Window
-
-
-class Georeference(NamedTuple):
-    """Where pixels lie on the ground.
-
-    Attributes:
-        crs: Coordinate reference system as WKT, None where the data declare none.
-        transform: From (column, row) to coordinates, the six numbers of an affine transform.
-    """
-
-    crs: str | None
-    transform: tuple[float, float, float, float, float, float]
+from mmexact.sits import Georeference, Window
 
 
 class PatchReader(ABC):

@@ -1,8 +1,6 @@
-"""Hooks of MMEngine's runner."""
+"""Pseudo masks, written while or after a classifier runs."""
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,59 +12,35 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.utils import ProgressBar
 from mmseg.registry import HOOKS
-from torch import Tensor
 from torch.utils.data import DataLoader
 
-from mmexact.engine.process import mixed_precision
-from mmexact.masks.pseudo_masks import PseudoMaskWriter
-from mmexact.models import ExactClassifier
+from mmexact.engine.optim_wrapper import autocast, mixed_precision
+from mmexact.masks import PseudoMaskWriter, config_digest, weights_digest
 
 FIXED = 'fixed, no pixel label was looked at'
-
-
-def config_digest(*configs: Any) -> str:
-    """SHA-256 of settings, independent of the order of their keys."""
-    text = json.dumps(_with_text_keys(configs), sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _with_text_keys(settings: Any) -> Any:
-    """Make keys comparable: codes of labels may be numbers and names."""
-    if isinstance(settings, Mapping):
-        return {str(key): _with_text_keys(value) for key, value in settings.items()}
-    if isinstance(settings, list | tuple):
-        return [_with_text_keys(value) for value in settings]
-    return settings
-
-
-def weights_digest(state_dict: Mapping[str, Tensor]) -> str:
-    """SHA-256 of weights and buffers."""
-    digest = hashlib.sha256()
-    for name, value in state_dict.items():
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+DETAILS = ('by_score', 'by_class')
+"""What the manifest keeps of a metric beside its scores."""
 
 
 @HOOKS.register_module()
 class PseudoLabelHook(Hook):
-    """Writes the masks of an :class:`~mmexact.models.ExactClassifier` as pseudo masks.
+    """Writes the masks of an ``ExactClassifier`` as pseudo masks.
 
     In a test loop it writes what the loop predicts. At the end of training it runs the model over
     ``dataloader``, if one is given.
 
     Args:
-        out_dir: Folder of the masks, see :class:`~mmexact.masks.pseudo_masks.PseudoMaskWriter`.
+        out_dir: Folder of the masks, see :class:`~mmexact.masks.PseudoMaskWriter`.
         dataloader: Config of a data loader over the windows to map once training has ended.
         score_chosen_by: How the background score was chosen, for the manifest.
-        overwrite: Replace masks of other inputs.
+        overwrite: Replace the masks that are there.
         amp: Compute in bfloat16 where that is precise enough (autocast).
     """
 
     def __init__(
         self,
         out_dir: str,
-        dataloader: dict | None = None,
+        dataloader: dict[str, Any] | None = None,
         score_chosen_by: str = FIXED,
         overwrite: bool = False,
         amp: bool = False,
@@ -90,7 +64,8 @@ class PseudoLabelHook(Hook):
             ValueError: The model is no classifier, or knows other classes than the dataset.
         """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        if not isinstance(model, ExactClassifier):
+        settings = getattr(model, 'test_cfg', None) or {}
+        if 'cam' not in settings:
             raise ValueError(
                 f'pseudo masks come from an ExactClassifier (cls_*.py), but the config describes a '
                 f'{type(model).__name__}'
@@ -102,18 +77,21 @@ class PseudoLabelHook(Hook):
                 f'the model knows {model.num_classes - 1} crops (backbone.num_classes), but '
                 f'test_dataloader.dataset has {crops} among its classes {tuple(meta["classes"])}'
             )
+        mixed = self.amp and mixed_precision(next(model.parameters()).device.type)
         inputs = dict(
             config=config_digest(runner.cfg.model),
             checkpoint=weights_digest(model.state_dict()),
             data=config_digest(data_cfg),
-            weights='1 - second / first score',
-            precision='bfloat16' if self._mixed(model) else 'float32',
+            confidence='1 - second / first score',
+            precision='bfloat16' if mixed else 'float32',
+            **settings,
+            background_score_chosen_by=self.score_chosen_by,
         )
-        inputs |= dict(**model.test_cfg, background_score_chosen_by=self.score_chosen_by)
+        windows = [dataset.get_data_info(index) for index in range(len(dataset))]
         if not is_main_process():
             barrier()  # the main process clears the folder, the others find it so
         writer = PseudoMaskWriter(
-            self.out_dir, inputs, meta['classes'], meta['palette'], self.overwrite
+            self.out_dir, inputs, windows, meta, self.overwrite and is_main_process()
         )
         if is_main_process():
             barrier()
@@ -129,15 +107,15 @@ class PseudoLabelHook(Hook):
         self,
         runner: Runner,
         batch_idx: int,
-        data_batch: dict | tuple | list | None = None,
-        outputs: Sequence | None = None,
+        data_batch: Any = None,
+        outputs: Sequence[Any] | None = None,
     ) -> None:
         """Write the masks of one batch."""
         self._write(outputs or ())
 
     def after_test(self, runner: Runner) -> None:
         """Complete the folder."""
-        self._finish(runner, runner.test_dataloader.dataset)
+        self._finish(runner)
 
     def after_train(self, runner: Runner) -> None:
         """Map the windows of ``dataloader`` with the trained model."""
@@ -145,7 +123,7 @@ class PseudoLabelHook(Hook):
             self.map_windows(runner, self.dataloader)
 
     def map_windows(
-        self, runner: Runner, dataloader: dict, evaluator: Evaluator | None = None
+        self, runner: Runner, dataloader: dict[str, Any], evaluator: Evaluator | None = None
     ) -> dict[str, float]:
         """Map windows with the runner's model, without those that an interrupted run has mapped.
 
@@ -159,7 +137,7 @@ class PseudoLabelHook(Hook):
         """
         dataset = runner.build_dataloader(dataloader).dataset
         self.writer = self.open_writer(runner, dataset, dataloader['dataset'])
-        names = [dataset.get_data_info(index)['sample_id'] for index in range(len(dataset))]
+        names = self.writer.sample_ids
         missing = [index for index, name in enumerate(names) if not self.writer.has(name)]
         if len(missing) < len(names):
             print_log(f'{len(names) - len(missing)} of {len(names)} are there', runner.logger)
@@ -171,25 +149,20 @@ class PseudoLabelHook(Hook):
             scores = self._map(runner, runner.build_dataloader(rest), evaluator)
         kept: dict[str, Any] = {name: float(value) for name, value in scores.items()}  # of numpy
         for metric in evaluator.metrics if evaluator else ():
-            if curve := getattr(metric, 'by_score', None):
-                kept['by_score'] = curve
-        self._finish(runner, dataset, kept)
+            kept |= {key: getattr(metric, key) for key in DETAILS if hasattr(metric, key)}
+        self._finish(runner, kept)
         return scores
 
     def _map(
-        self, runner: Runner, loader: DataLoader, evaluator: Evaluator | None
+        self, runner: Runner, loader: DataLoader[Any], evaluator: Evaluator | None
     ) -> dict[str, float]:
         dataset: Any = loader.dataset
         if evaluator:
             evaluator.dataset_meta = dataset.metainfo
         runner.model.eval()
         bar = ProgressBar(len(loader)) if is_main_process() else None
-        device_type = next(runner.model.parameters()).device.type
-        precision = torch.autocast(
-            device_type, dtype=torch.bfloat16, enabled=self._mixed(runner.model)
-        )
         for batch in loader:
-            with torch.no_grad(), precision:
+            with torch.no_grad(), autocast(runner.model, self.amp):
                 samples = runner.model.test_step(batch)
             self._write(samples)
             if evaluator:
@@ -200,21 +173,15 @@ class PseudoLabelHook(Hook):
             print()
         return evaluator.evaluate(len(dataset)) if evaluator else {}
 
-    def _mixed(self, model: torch.nn.Module) -> bool:
-        return self.amp and mixed_precision(next(model.parameters()).device.type)
-
-    def _write(self, samples: Sequence) -> None:
+    def _write(self, samples: Sequence[Any]) -> None:
         for sample in samples:
             mask = sample.pred_sem_seg.data.squeeze(0).to('cpu', torch.uint8).numpy()
             confidence = sample.pred_confidence.data.squeeze(0).float().cpu().numpy()
             self.writer.write(sample.sample_id, mask, confidence)
 
-    def _finish(self, runner: Runner, dataset: Any, scores: dict | None = None) -> None:
+    def _finish(self, runner: Runner, scores: dict[str, Any] | None = None) -> None:
         barrier()
         if is_main_process():
-            infos = (dataset.get_data_info(index) for index in range(len(dataset)))
-            manifest = self.writer.finish(
-                {info['sample_id']: info.get('georeference') for info in infos}, scores
-            )
-            print_log(f'{manifest["windows"]} pseudo masks in {self.writer.out_dir}', runner.logger)
+            manifest = self.writer.finish(scores)
+            print_log(f'{manifest["windows"]} pseudo masks in {self.out_dir}', runner.logger)
         barrier()

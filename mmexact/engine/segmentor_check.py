@@ -10,8 +10,6 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS, MODELS
 from torch import Tensor, nn
 
-from mmexact.models.backbones.temporal_stem import first_convolution
-
 PACKAGES = {'mmpretrain': 'onedl-mmpretrain', 'mmdet': 'onedl-mmdetection'}
 """What to install for components with a package's name before theirs."""
 NEEDED = {'TIMMBackbone': 'timm', 'HuggingFaceClassifier': 'transformers'}
@@ -84,7 +82,7 @@ def check_classes(model: nn.Module, classes: Sequence[str] | None) -> None:
 
 def check_channels_once(backbone: nn.Module) -> None:
     """Let a backbone's first 2-D convolution check the channels that it gets, once."""
-    conv = first_convolution(backbone)
+    conv = next((part for part in backbone.modules() if isinstance(part, nn.Conv2d)), None)
     if conv is None:
         return
 

@@ -1,7 +1,8 @@
-"""What pseudo masks are worth, judged against pixel labels."""
+"""Pseudo masks judged against pixel labels."""
 
 from collections.abc import Sequence
-from typing import Literal
+from math import isnan
+from typing import Any, Literal
 
 import torch
 from mmengine.evaluator import BaseMetric
@@ -11,6 +12,7 @@ from prettytable import PrettyTable
 
 from mmexact.pseudo_labels import (
     BACKGROUND_SCORES,
+    class_ious,
     confusion_by_score,
     confusion_scores,
     score_histogram,
@@ -25,7 +27,11 @@ class PseudoLabelMetric(BaseMetric):
     of each sample. Reports ``OA`` and ``mIoU`` of the masks as they are, at the model's
     ``background_score``, and beside them what the best score in hindsight would have given:
     ``hindsight_OA`` and ``hindsight_mIoU`` at ``hindsight_score``, the one with the highest OA, as
-    in the paper. OA and mIoU at all scores stay in the attribute ``by_score``.
+    in the paper.
+
+    Two attributes keep more of the latest evaluation: ``by_score``, OA and mIoU at all background
+    scores, and ``by_class``, the IoU (percent) of the masks as they are by name of the class, None
+    where it occurs neither in truth nor in the masks.
 
     Of a dataset without background, only pixels that carry a crop are compared. One that a mask
     leaves unlabelled (255, where the background score wins) is missed: it counts as wrong in OA and
@@ -53,11 +59,12 @@ class PseudoLabelMetric(BaseMetric):
     ) -> None:
         super().__init__(collect_device, prefix)
         self.background_scores = tuple(background_scores)
-        self.absent_classes = absent_classes
+        self.absent_classes: Literal['skip', 'zero'] = absent_classes
         self.ignore_index = ignore_index
         self.by_score: list[dict[str, float]] = []
+        self.by_class: dict[str, float | None] = {}
 
-    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+    def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
         """Count the pixels of one batch.
 
         Raises:
@@ -84,12 +91,12 @@ class PseudoLabelMetric(BaseMetric):
 
     @property
     def _background(self) -> bool:
-        return (self.dataset_meta or {}).get('background', True)
+        return bool((self.dataset_meta or {}).get('background', True))
 
     def _scores(self, used: float) -> tuple[float, ...]:
         return tuple(sorted({*self.background_scores, used}))
 
-    def compute_metrics(self, results: list) -> dict[str, float]:
+    def compute_metrics(self, results: list[tuple[float, torch.Tensor]]) -> dict[str, float]:
         """Score the masks of all samples together, and log the IoU of each class.
 
         Raises:
@@ -113,7 +120,7 @@ class PseudoLabelMetric(BaseMetric):
             dict(background_score=score, OA=oa, mIoU=iou)
             for score, oa, iou in zip(scores, accuracy.tolist(), miou.tolist(), strict=True)
         ]
-        self._log_classes(confusion[chosen], used)
+        self._compare_classes(confusion[chosen], used)
         return dict(
             OA=accuracy[chosen].item(),
             mIoU=miou[chosen].item(),
@@ -123,16 +130,18 @@ class PseudoLabelMetric(BaseMetric):
             hindsight_score=scores[best],
         )
 
-    def _log_classes(self, confusion: torch.Tensor, background_score: float) -> None:
-        hits = confusion.diagonal().double()
-        iou = 100 * hits / (confusion.sum(0) + confusion.sum(1) - hits)
+    def _compare_classes(self, confusion: torch.Tensor, background_score: float) -> None:
+        """Keep and log the IoU of each class."""
+        names = list(map(str, (self.dataset_meta or {}).get('classes', range(len(confusion)))))
+        names = names if self._background else ['unlabelled', *names]
+        ious = [None if isnan(iou) else iou for iou in class_ious(confusion).tolist()]
+        first = 0 if self._background else 1
+        self.by_class = dict(zip(names[first:], ious[first:], strict=True))
         table = PrettyTable(['class', 'IoU', 'true pixels', 'pixels in masks'])
-        names = list((self.dataset_meta or {}).get('classes', range(len(iou))))
-        shown = [f'{value:.2f}' for value in iou]
-        if not self._background:
-            names, shown = ['unlabelled', *names], ['-', *shown[1:]]
-        for row in zip(names, shown, confusion.sum(1), confusion.sum(0), strict=True):
-            table.add_row([*row[:2], *map(int, row[2:])])
+        pixels = zip(confusion.sum(1).tolist(), confusion.sum(0).tolist(), strict=True)
+        for name, row in zip(names, pixels, strict=True):
+            iou = self.by_class.get(name)
+            table.add_row([name, '-' if iou is None else f'{iou:.2f}', *row])
         title = f'pseudo masks at background score {background_score}'
         print_log(f'{title}:\n{table}', MMLogger.get_current_instance())
 

@@ -3,8 +3,10 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,12 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary name beside a file, which becomes the file when the block ends well.
 
     Folders are made where they are missing. The temporary name ends with ``.part``, so name the
-    format to writers that go by endings. Processes that write the same file do not disturb each
-    other: the last one wins.
+    format to writers that go by endings. Two writers of the same file do not disturb each other:
+    the last one wins.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f'{path.name}.{os.getpid()}{PART}')
+    unfinished = path.with_name(f'{path.name}.{secrets.token_hex(4)}{PART}')
     try:
         yield unfinished
         os.replace(unfinished, path)
@@ -84,7 +86,8 @@ class ResumableFolder:
         manifest: Contents of ``manifest.json``.
 
     Raises:
-        FileExistsError: The folder holds something else, or files of other inputs.
+        FileExistsError: The folder holds files of other inputs, or files that are not ours.
+        ValueError: Its manifest is damaged, or one of other files.
     """
 
     def __init__(
@@ -97,63 +100,63 @@ class ResumableFolder:
         overwrite: bool = False,
     ) -> None:
         self.path = Path(path)
-        new = dict(kind=kind, inputs=inputs, complete=False, files=list(files), **(facts or {}))
-        self.manifest: dict[str, Any] = json.loads(json.dumps(new))
-        self.path.mkdir(parents=True, exist_ok=True)
-        earlier: dict[str, Any] = dict(files=[])
+        self.opened = time.time()
+        plan = _as_read(dict(kind=kind, inputs=inputs, **(facts or {}), files=list(files)))
+        earlier: dict[str, Any] = {}
         if (self.path / MANIFEST).exists():
-            earlier = self._earlier(kind)
+            earlier = read_manifest(self.path, kind)
             if overwrite:
-                for name in earlier['files']:
+                for name in earlier.get('files', ()):
                     (self.path / name).unlink(missing_ok=True)
-                earlier = dict(files=[])
+                earlier = {}
             else:
-                self._compare(earlier['inputs'])
-        listed = set(earlier['files'])
-        for name in self.manifest['files']:
-            if name not in listed and (self.path / name).exists():
+                self._compare(kind, earlier.get('inputs', {}), plan['inputs'])
+        listed, planned = dict.fromkeys(earlier.get('files', ())), dict.fromkeys(plan['files'])
+        for name in planned:
+            if name not in listed and self.has(name):
                 raise FileExistsError(
                     f'{self.path / name} is there, but {MANIFEST} does not list it: move it away, '
                     f'or choose another folder'
                 )
-        if {key: earlier.get(key) for key in self.manifest} != self.manifest | dict(
-            complete=earlier.get('complete')
-        ):
-            write_json(self.path / MANIFEST, self.manifest)
-        else:
-            self.manifest = earlier
+        # What an earlier run with more files has finished stays ours.
+        plan['files'] += [name for name in listed if name not in planned and self.has(name)]
+        self.manifest = earlier
+        if any(earlier.get(key) != value for key, value in plan.items()):
+            self.manifest = plan
+            self._save(complete=False)
 
-    def _earlier(self, kind: str) -> dict[str, Any]:
-        path = self.path / MANIFEST
-        try:
-            earlier = json.loads(path.read_text(encoding='utf-8'))
-        except ValueError:
-            earlier = None
-        if not isinstance(earlier, dict) or earlier.get('kind') != kind:
-            raise FileExistsError(f'{path} is no manifest of {kind}: choose another folder')
-        return earlier
-
-    def _compare(self, earlier: Mapping[str, Any]) -> None:
+    def _compare(self, kind: str, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         differing = [
             f'{key}: {earlier.get(key)!r} there, {value!r} now'
-            for key, value in self.manifest['inputs'].items()
+            for key, value in now.items()
             if earlier.get(key) != value
         ]
         if differing:
             raise FileExistsError(
-                f'{self.path} holds {self.manifest["kind"]} of other inputs '
-                f'({"; ".join(differing)}): choose another folder, or replace them with --overwrite'
+                f'{self.path} holds {kind} of other inputs ({"; ".join(differing)}): choose '
+                f'another folder, or replace them with --overwrite'
             )
 
     def has(self, *names: str) -> bool:
         """Tell whether all these files are finished, by this run or an earlier one."""
         return all((self.path / name).exists() for name in names)
 
-    @contextmanager
-    def writing(self, name: str) -> Iterator[Path]:
+    def require(self, names: Sequence[str]) -> None:
+        """Check that these files are finished.
+
+        Raises:
+            FileNotFoundError: A file is missing.
+        """
+        missing = [name for name in names if not self.has(name)]
+        if missing:
+            raise FileNotFoundError(
+                f'{self.path}: {len(missing)} of {len(names)} files are missing, first '
+                f'{missing[0]}; run again to make them'
+            )
+
+    def writing(self, name: str) -> AbstractContextManager[Path]:
         """Yield where to write one of the files; see :func:`whole_file`."""
-        with whole_file(self.path / name) as unfinished:
-            yield unfinished
+        return whole_file(self.path / name)
 
     def finish(self, **facts: Any) -> dict[str, Any]:
         """Check that all files are there, remove what interrupted runs left, complete the manifest.
@@ -167,17 +170,26 @@ class ResumableFolder:
         Raises:
             FileNotFoundError: A file is missing.
         """
-        missing = [name for name in self.manifest['files'] if not self.has(name)]
-        if missing:
-            raise FileNotFoundError(
-                f'{self.path}: {len(missing)} of {len(self.manifest["files"])} files are missing, '
-                f'first {missing[0]}; run again to make them'
-            )
+        self.require(self.manifest['files'])
         for unfinished in self.path.rglob(f'*{PART}'):
-            unfinished.unlink()
-        self.manifest |= json.loads(json.dumps(dict(facts, complete=True)))
-        write_json(self.path / MANIFEST, self.manifest)
+            with suppress(FileNotFoundError):  # a run beside this one has finished it just now
+                if unfinished.stat().st_mtime < self.opened:
+                    unfinished.unlink()
+        self._save(complete=True, **facts)
         return self.manifest
+
+    def _save(self, **facts: Any) -> None:
+        """Write the manifest with these facts; the long list of files comes last."""
+        files = self.manifest.pop('files')
+        self.manifest |= _as_read(facts)
+        self.manifest['files'] = files
+        write_json(self.path / MANIFEST, self.manifest)
+
+
+def _as_read(content: dict[str, Any]) -> dict[str, Any]:
+    """Turn JSON values into what reading them gives: tuples into lists, keys into text."""
+    read: dict[str, Any] = json.loads(json.dumps(content))
+    return read
 
 
 def read_manifest(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
@@ -194,8 +206,8 @@ def read_manifest(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
         content = json.loads(manifest.read_text(encoding='utf-8'))
     except ValueError as error:
         raise ValueError(
-            f'{manifest}: not valid JSON ({error}); expected a manifest of {kind}'
+            f'{manifest}: damaged ({error}); expected a manifest of {kind}, choose another folder'
         ) from None
     if not isinstance(content, dict) or content.get('kind') != kind:
-        raise ValueError(f'{manifest}: not a manifest of {kind}; choose the folder of {kind}')
+        raise ValueError(f'{manifest}: not a manifest of {kind}; choose another folder')
     return content

@@ -1,117 +1,99 @@
-"""Pseudo masks on disk: PNGs per window, a manifest, and GeoTIFFs where the data are located."""
+"""Pseudo masks on disk: a folder that stage 2 writes and stage 3 opens."""
 
-import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from rasterio.transform import Affine
 
-from mmexact.datasets.labels import WEIGHTS, weights_path
-from mmexact.masks.rasters import describe_classes, open_map
-from mmexact.sits import IGNORED
+from mmexact.masks.folder import MANIFEST, ResumableFolder, read_manifest
+from mmexact.masks.maps import as_place, join_windows, map_files, open_map
+from mmexact.masks.png import write_mask
+from mmexact.sits import IGNORED, Georeference
 
-MANIFEST = 'manifest.json'
+KIND = 'pseudo masks'
+"""What a folder of pseudo masks says in its manifest that it holds."""
 
 
 class PseudoMaskWriter:
-    """Writes ``<out_dir>/<sample_id>.png`` and ``manifest.json``, resumably.
+    """Writes a folder of pseudo masks, resumably (see :class:`ResumableFolder`).
 
-    Masks are uint8: index of the class, 255 ignored. Beside each lies
-    ``<out_dir>/weights/<sample_id>.png``, uint8 as well: how far a pixel of the mask can be
-    trusted, 0 not at all, 255 fully. Every file appears whole or not at all. The
-    manifest says what the masks were made from; it is written before the first mask with
-    ``complete`` false, so that a second run with the same inputs goes on and one with other
-    inputs refuses.
+    ``<sample_id>.png`` is the mask of a window, uint8: index of the class, 255 ignored.
+    ``confidence/<sample_id>.png`` says how far its pixels can be trusted, 0 not at all, 255 fully.
+    Windows with a georeference are joined to a map ``<patch>.tif``, 255 where no window lies.
 
     Args:
-        out_dir: Folder of the masks; made if missing.
+        path: The folder; made if missing.
         inputs: What determines the masks (digests, background score and how it was chosen, kind of
             CAM), JSON values.
-        classes: Names of the classes.
-        palette: An RGB triple of 0..255 per class.
-        overwrite: Replace masks of other inputs.
+        windows: Entries of a dataset: ``sample_id``, ``patch`` (its name) and ``georeference``
+            (None where that is not known) of all windows that belong to the folder.
+        meta: Meta information of the dataset: ``classes``, ``palette`` (an RGB triple of 0..255 per
+            class), and ``background``, whether the first class is the background.
+        overwrite: Replace the masks that are there.
+
+    Attributes:
+        sample_ids: Of all windows, in their order.
 
     Raises:
-        FileExistsError: ``out_dir`` holds masks of other inputs, or masks without a manifest, and
-            ``overwrite`` is off.
+        FileExistsError: The folder holds masks of other inputs, or files that are not ours.
+        ValueError: Its manifest is damaged, or one of other files.
     """
 
     def __init__(
         self,
-        out_dir: str | os.PathLike,
+        path: str | os.PathLike[str],
         inputs: Mapping[str, Any],
-        classes: Sequence[str],
-        palette: Sequence[Sequence[int]],
+        windows: Iterable[Mapping[str, Any]],
+        meta: Mapping[str, Any],
         overwrite: bool = False,
     ) -> None:
-        self.out_dir = Path(out_dir)
-        self.inputs = json.loads(json.dumps(inputs))
-        self.classes = list(classes)
-        self.palette = [tuple(color) for color in palette]
-        self.scores: dict[str, Any] = {}
-        self._start(overwrite)
-
-    def _start(self, overwrite: bool) -> None:
-        (self.out_dir / WEIGHTS).mkdir(parents=True, exist_ok=True)
-        manifest = self.out_dir / MANIFEST
-        found = sorted(self.out_dir.glob('*.png'))
-        if manifest.exists() or found:
-            earlier = json.loads(manifest.read_text()) if manifest.exists() else {}
-            differing = [
-                f'{key}: {earlier.get("inputs", {}).get(key)!r} there, {value!r} now'
-                for key, value in self.inputs.items()
-                if earlier.get('inputs', {}).get(key) != value
-            ]
-            if differing and not overwrite:
-                raise FileExistsError(
-                    f'{self.out_dir} holds pseudo masks of other inputs ({"; ".join(differing)}): '
-                    f'choose another folder, or replace them with --overwrite'
-                )
-            if differing:
-                old = [*found, *self.out_dir.glob('*.tif'), *self.out_dir.glob(f'{WEIGHTS}/*.png')]
-                for path in old:
-                    path.unlink()
-            else:
-                self.scores = earlier.get('scores', {})
-        self._write_manifest(complete=False)
+        self.sample_ids: list[str] = []
+        self.patches: dict[str, list[str]] = {}
+        self.places: dict[str, Georeference] = {}
+        files: list[str] = []
+        for info in windows:
+            sample_id, place = info['sample_id'], as_place(info.get('georeference'))
+            self.sample_ids.append(sample_id)
+            self.patches.setdefault(info.get('patch', sample_id.rsplit('_', 1)[0]), []).append(
+                sample_id
+            )
+            files += _window_files(sample_id)
+            if place is not None and place.crs is not None:
+                self.places[sample_id] = place
+        for patch in filter(self._is_map, self.patches):
+            files += map_files(patch)
+        self.legend = list(zip(meta['classes'], meta['palette'], strict=False))
+        self.folder = ResumableFolder(
+            path,
+            KIND,
+            inputs,
+            files,
+            dict(
+                classes=meta['classes'],
+                palette=meta['palette'],
+                background=meta.get('background', True),
+            ),
+            overwrite,
+        )
 
     def has(self, sample_id: str) -> bool:
         """Tell whether a window's mask was written, now or by an interrupted run."""
-        return (self.out_dir / f'{sample_id}.png').exists()
+        return self.folder.has(*_window_files(sample_id))
 
     def write(self, sample_id: str, mask: np.ndarray, confidence: np.ndarray) -> None:
         """Write the mask of one window, uint8 (H, W), and its confidence, float (H, W) in 0..1."""
-        assert mask.dtype == np.uint8, mask.dtype
         assert mask.shape == confidence.shape, (mask.shape, confidence.shape)
-        mask_path = self.out_dir / f'{sample_id}.png'
-        # The mask last: where it is, the window is done.
-        weights = (255 * confidence).round().astype(np.uint8)
-        for path, values in ((weights_path(mask_path), weights), (mask_path, mask)):
-            # Of two processes that share a padded batch's window, each writes a file of its own.
-            unfinished = Path(path).with_suffix(f'.{os.getpid()}.part')
-            Image.fromarray(values).save(unfinished, format='png')
-            unfinished.replace(path)
+        planes = (mask, (255 * confidence).round().astype(np.uint8))
+        for name, plane in zip(_window_files(sample_id), planes, strict=True):
+            write_mask(self.folder.path / name, plane)
 
-    def read(self, sample_id: str) -> np.ndarray:
-        """Read one window's mask, uint8 (H, W)."""
-        with Image.open(self.out_dir / f'{sample_id}.png') as image:
-            return np.asarray(image)
-
-    def finish(
-        self, windows: Mapping[str, dict | None], scores: Mapping[str, Any] | None = None
-    ) -> dict:
+    def finish(self, scores: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Check that all masks are there, write the maps and the final manifest.
 
-        Windows with a georeference are joined to one ``<patch>.tif`` per patch, 255 (no data)
-        where no window lies.
-
         Args:
-            windows: All windows that belong to the folder: by sample id ``crs`` (WKT) and
-                ``transform`` (6 numbers) of the window, or None where that is not known.
             scores: What the masks are worth, for the manifest; without them, those that an
                 earlier run with the same inputs left there are kept.
 
@@ -121,68 +103,96 @@ class PseudoMaskWriter:
         Raises:
             FileNotFoundError: A mask is missing.
         """
-        missing = [name for name in windows if not self.has(name)]
-        if missing:
-            raise FileNotFoundError(
-                f'{self.out_dir}: {len(missing)} of {len(windows)} masks are missing, first '
-                f'{missing[0]}.png; run again to make them'
-            )
+        self.folder.require([file for name in self.sample_ids for file in _window_files(name)])
         counts = np.zeros(256, np.int64)
-        for name in windows:
-            counts += np.bincount(self.read(name).ravel(), minlength=256)
-        self._write_maps(windows)
-        for unfinished in self.out_dir.rglob('*.part'):  # left by an interrupted run
-            unfinished.unlink()
-        pixels = dict(zip(self.classes, counts.tolist(), strict=False))
-        return self._write_manifest(
-            complete=True,
-            windows=len(windows),
-            pixels=pixels | {'ignored': int(counts[IGNORED])},
-            scores=dict(scores or self.scores),
+        for patch, windows in self.patches.items():
+            masks = {name: self._read(name) for name in windows}
+            for mask in masks.values():
+                counts += np.bincount(mask.ravel(), minlength=256)
+            if self._is_map(patch):
+                mosaic, place = join_windows([(masks[n], self.places[n]) for n in windows])
+                path = self.folder.path / f'{patch}.tif'
+                with open_map(path, mosaic.shape, place, legend=self.legend) as raster:
+                    raster.write(mosaic, 1)
+        pixels = {name: int(count) for (name, _), count in zip(self.legend, counts, strict=False)}
+        return self.folder.finish(
+            windows=len(self.sample_ids),
+            pixels=dict(pixels, ignored=int(counts[IGNORED])),
+            scores=scores or self.folder.manifest.get('scores', {}),
         )
 
-    def _write_manifest(self, **state: Any) -> dict:
-        manifest = dict(inputs=self.inputs, classes=self.classes, **state)
-        unfinished = self.out_dir / f'{MANIFEST}.part'
-        unfinished.write_text(json.dumps(manifest, indent=2) + '\n')
-        unfinished.replace(self.out_dir / MANIFEST)
-        return manifest
+    def _is_map(self, patch: str) -> bool:
+        return all(name in self.places for name in self.patches[patch])
 
-    def _write_maps(self, windows: Mapping[str, dict | None]) -> None:
-        patches: dict[str, list[tuple[np.ndarray, dict]]] = {}
-        for name, georeference in windows.items():
-            if georeference is not None and georeference['crs'] is not None:
-                pieces = patches.setdefault(name.rsplit('_', 1)[0], [])
-                pieces.append((self.read(name), georeference))
-        for patch, pieces in patches.items():
-            mosaic, crs, transform = join_windows(pieces)
-            place = dict(crs=crs, transform=transform)
-            with open_map(self.out_dir / f'{patch}.tif', mosaic.shape, place) as raster:
-                describe_classes(raster, self.classes, self.palette)
-                raster.write(mosaic, 1)
+    def _read(self, sample_id: str) -> np.ndarray:
+        with Image.open(self.folder.path / f'{sample_id}.png') as image:
+            return np.asarray(image)
 
 
-def join_windows(
-    windows: Sequence[tuple[np.ndarray, Mapping[str, Any]]],
-) -> tuple[np.ndarray, str, Affine]:
-    """Put windows of one grid side by side.
+def _window_files(sample_id: str) -> tuple[str, str]:
+    return f'{sample_id}.png', f'confidence/{sample_id}.png'
+
+
+def open_masks(
+    folder: str | os.PathLike[str], classes: Sequence[str], sample_ids: Sequence[str]
+) -> dict[str, Any]:
+    """Check that a folder holds finished pseudo masks of these classes and windows.
+
+    Masks from elsewhere are read as well, with a ``manifest.json`` beside them that says
+    ``{"kind": "pseudo masks", "complete": true, "classes": [...]}``.
 
     Args:
-        windows: Masks uint8 (H, W), each with its ``crs`` and ``transform``.
+        folder: Where stage 2 wrote ``<sample_id>.png`` and ``manifest.json``.
+        classes: Names of the classes that the masks should have, in their order.
+        sample_ids: Windows whose masks will be read.
 
     Returns:
-        uint8 (rows, columns), 255 where there is no window; its CRS (WKT) and transform.
+        The manifest.
+
+    Raises:
+        FileNotFoundError: Masks of some windows are missing, or the whole folder.
+        ValueError: The masks are unfinished, their classes or the order of these differ, or no
+            manifest says so.
     """
-    crs, grid = windows[0][1]['crs'], Affine(*windows[0][1]['transform'])
-    places = []
-    for mask, georeference in windows:
-        corner = Affine(*georeference['transform'])
-        column, row = ~grid @ (corner.c, corner.f)
-        places.append((round(row), round(column), mask))
-    top, left = min(place[0] for place in places), min(place[1] for place in places)
-    height = max(row - top + mask.shape[0] for row, _, mask in places)
-    width = max(column - left + mask.shape[1] for _, column, mask in places)
-    mosaic = np.full((height, width), IGNORED, np.uint8)
-    for row, column, mask in places:
-        mosaic[row - top :, column - left :][: mask.shape[0], : mask.shape[1]] = mask
-    return mosaic, crs, grid @ Affine.translation(left, top)
+    folder = Path(folder)
+    remedy = f'make them with\n  python tools/gen_pseudo.py CONFIG CHECKPOINT --out {folder}'
+    present = set(os.listdir(folder)) if folder.is_dir() else set()
+    wanted = [f'{sample_id}.png' for sample_id in sample_ids]
+    missing = [name for name in wanted if name not in present]
+    others = sorted(name for name in present.difference(wanted) if name.endswith('.png'))
+    manifest: dict[str, Any] = {}
+    if MANIFEST in present:
+        manifest = read_manifest(folder, KIND)
+        _compare_classes(folder, manifest.get('classes'), list(classes), remedy)
+        if not manifest.get('complete'):
+            raise ValueError(
+                f'{folder}: the pseudo masks are unfinished; run tools/gen_pseudo.py again with '
+                f'the same arguments, it goes on where it stopped'
+            )
+    elif len(missing) < len(wanted) or others:
+        raise ValueError(
+            f'{folder} holds masks, but no {MANIFEST} that says of which classes they are and '
+            f'that they are finished; {remedy}\nBeside masks from elsewhere, write a {MANIFEST} '
+            f'with {{"kind": "{KIND}", "complete": true, "classes": [...]}}'
+        )
+    if missing:
+        strangers = others and len(missing) == len(wanted)
+        raise FileNotFoundError(
+            f'{folder.absolute()}: pseudo masks of {len(missing)} of {len(wanted)} windows are '
+            f'missing, first {missing[0]}; '
+            + (f'there is {others[0]}: choose the folder of this project, or ' if strangers else '')
+            + remedy
+        )
+    return manifest
+
+
+def _compare_classes(folder: Path, found: Any, expected: list[str], remedy: str) -> None:
+    if found == expected:
+        return
+    same = isinstance(found, list) and sorted(map(str, found)) == sorted(expected)
+    kind = 'the same classes in another order' if same else 'other classes'
+    raise ValueError(
+        f'{folder} holds masks of {kind}: {found}, but the dataset has {expected}; set '
+        f'metainfo.classes of the dataset to those of the masks, choose the folder of this '
+        f'project, or {remedy}'
+    )

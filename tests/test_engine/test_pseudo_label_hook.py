@@ -10,7 +10,8 @@ from mmengine.runner import Runner
 from PIL import Image
 from torch import nn
 
-from mmexact.engine.pseudo_label_hook import PseudoLabelHook, config_digest, weights_digest
+from mmexact.engine import PseudoLabelHook
+from mmexact.masks import weights_digest
 from tests.toy_classifier import WINDOWS, toy_config, write_tree
 
 
@@ -31,10 +32,6 @@ def masks_in(folder: Path) -> dict[str, list]:
     return masks
 
 
-def weights_in(folder: Path) -> dict[str, list]:
-    return masks_in(folder / 'weights')
-
-
 def predicted(run: Runner) -> dict[str, list]:
     """What the runner's model says of each window, one by one."""
     model = run.model.eval()
@@ -52,7 +49,7 @@ def test_a_test_loop_leaves_the_masks_it_predicts(tree, tmp_path):
     run = runner(tree, tmp_path / 'run', custom_hooks=[hook])
     run.test()
     masks = masks_in(out)
-    assert sorted(masks) == sorted(weights_in(out)) == sorted(WINDOWS)
+    assert sorted(masks) == sorted(masks_in(out / 'confidence')) == sorted(WINDOWS)
     assert masks == predicted(run)
     assert len({value for mask in masks.values() for row in mask for value in row}) > 1
     manifest = json.loads((out / 'manifest.json').read_text())
@@ -111,11 +108,14 @@ def test_an_interrupted_run_goes_on_with_what_is_missing(tree, made, out, tmp_pa
     assert sorted(whole) == sorted(WINDOWS)
     assert manifest['scores']['pseudo/OA'] == made[1]['pseudo/OA']
     assert len(manifest['scores']['by_score']) == 60
+    by_class = manifest['scores']['by_class']
+    assert list(by_class) == ['Background', 'Meadow', 'Soft winter wheat', 'Corn']
+    assert np.mean(list(by_class.values())) == pytest.approx(made[1]['pseudo/mIoU'])
 
     lost = ['7_5', '8_0']
     for name in lost:
         (out / f'{name}.png').unlink()
-    (out / '8_0.999.part').write_bytes(b'half a mask')
+    (out / '8_0.png.99.part').write_bytes(b'half a mask')
     before = {path.name: path.stat().st_mtime_ns for path in out.glob('*.png')}
     assert map_windows(tree, tmp_path / 'run', out) == {}  # a part of the windows has no score
     after = {path.name: path.stat().st_mtime_ns for path in out.glob('*.png')}
@@ -151,15 +151,3 @@ def test_other_models_have_no_pseudo_masks(tree, tmp_path):
     with pytest.raises(ValueError, match=r'come from an ExactClassifier .* describes a Linear'):
         PseudoLabelHook(str(tmp_path / 'masks')).before_test(run)
     assert not (tmp_path / 'masks').exists()
-
-
-def test_digests():
-    assert config_digest(dict(a=1, b=2)) == config_digest(dict(b=2, a=1))
-    assert config_digest(dict(a=1)) != config_digest(dict(a=2))
-    assert config_digest(1, 2) != config_digest(2, 1)
-    model = nn.BatchNorm1d(2)
-    before = weights_digest(model.state_dict())
-    assert before == weights_digest(nn.BatchNorm1d(2).state_dict())
-    model.running_mean[1] = 0.5
-    assert weights_digest(model.state_dict()) != before
-    assert weights_digest(model.bfloat16().state_dict()) != before

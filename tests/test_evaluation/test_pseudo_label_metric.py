@@ -46,6 +46,8 @@ def test_scores_by_hand_and_in_hindsight():
     # Mask 1, 1, 2 and 1: background is never hit, Meadow twice of 3, Corn once of 1.
     assert scores['pseudo/hindsight_mIoU'] == pytest.approx(100 * (0 + 2 / 3 + 1) / 3)
 
+    assert metric.by_class == {'Background': 50.0, 'Meadow': 50.0, 'Corn': 100.0}
+
     curve = metric.by_score
     assert [entry['background_score'] for entry in curve] == list(BACKGROUND_SCORES)
     accuracy = {entry['background_score']: entry['OA'] for entry in curve}
@@ -68,7 +70,9 @@ def test_the_model_s_own_background_score_counts():
 
 def test_absent_classes_can_count_zero():
     one = sample([[0.9, 0.1], [0.1, 0.1]], [1, 0])
-    assert evaluate(one)[0]['pseudo/mIoU'] == 100
+    scores, metric = evaluate(one)
+    assert scores['pseudo/mIoU'] == 100
+    assert metric.by_class == {'Background': 100.0, 'Meadow': 100.0, 'Corn': None}
     assert evaluate(one, absent_classes='zero')[0]['pseudo/mIoU'] == pytest.approx(200 / 3)
 
 

@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch._dynamo import register_backend
 
-from mmexact.engine import process as engine
+from mmexact.engine import optim_wrapper as engine
 from mmexact.models.backbones.transformer import Block
 from tests.toy_classifier import toy_config, write_tree
 

@@ -1,4 +1,4 @@
-import json
+import os
 import runpy
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
+from mmexact.masks import map_files, read_manifest
 from tests.data import SIZE
 from tests.scenes import write_scenes
 
@@ -56,9 +57,8 @@ def names(folder):
 
 def test_each_area_becomes_a_map(predict, capsys):
     out = predict('--scores', '--block-windows', 2)
-    assert names(out) == [
-        'area.tif', 'area_scores.tif', 'field.tif', 'field_scores.tif', 'manifest.json'
-    ]  # fmt: skip
+    files = [*map_files('area'), 'area_scores.tif', *map_files('field'), 'field_scores.tif']
+    assert names(out) == sorted([*files, 'manifest.json'])
     with rasterio.open(out / 'area.tif') as raster:
         classes = raster.read(1)
         assert classes.shape == SIZE
@@ -67,23 +67,25 @@ def test_each_area_becomes_a_map(predict, capsys):
     # No data in both at the same pixels; with three classes the winner has over a third.
     assert ((classes == 255) == (percent == 255)).all()
     assert 33 <= percent.min() <= percent[percent < 255].max() <= 100
-    maps = json.loads((out / 'manifest.json').read_text())['maps']
-    assert maps['area']['files'] == ['area.tif', 'area_scores.tif']
-    assert maps['area']['pixels']['Crop'] == (classes == 1).sum()
-    assert maps['area']['pixels']['no data'] == 25
+    manifest = read_manifest(out, 'maps')
+    assert manifest['complete'] is True
+    assert manifest['files'] == files
+    assert manifest['pixels']['area']['Crop'] == (classes == 1).sum()
+    assert manifest['pixels']['area']['no data'] == 25
     assert f'patches mapped: 2, in {out}' in capsys.readouterr().out
 
 
 def test_a_second_run_makes_what_is_missing(predict, capsys):
     out = predict()
+    before = read_manifest(out, 'maps')
     (out / 'field.tif').unlink()
-    (out / 'area.tif').write_text('left alone')
+    os.utime(out / 'area.tif', (1, 1))
     predict('--block-windows', 1)
     assert '1 of 2 maps are there' in capsys.readouterr().out
-    assert (out / 'area.tif').read_text() == 'left alone'
-    assert (out / 'field.tif').exists()
+    assert (out / 'area.tif').stat().st_mtime == 1
+    assert read_manifest(out, 'maps') == before
     predict('--scores')
-    assert len(names(out)) == 5
+    assert len(names(out)) == 9
     with rasterio.open(out / 'area.tif') as raster:
         assert raster.shape == SIZE
 
@@ -91,15 +93,15 @@ def test_a_second_run_makes_what_is_missing(predict, capsys):
 def test_maps_of_another_checkpoint_or_config_are_kept_unless_told(predict, capsys):
     out = predict()
     message = refused(predict, capsys, checkpoint='other.pth')
-    assert 'maps of other inputs (other checkpoint)' in message
+    assert 'maps of other inputs (checkpoint: ' in message
     denser = ['--cfg-options', 'model.test_cfg.stride="(2, 2)"']
-    assert 'maps of other inputs (other config)' in refused(predict, capsys, *denser)
-    first = json.loads((out / 'manifest.json').read_text())
+    assert 'maps of other inputs (config: ' in refused(predict, capsys, *denser)
+    first = read_manifest(out, 'maps')
     predict('--overwrite', checkpoint='other.pth')
-    second = json.loads((out / 'manifest.json').read_text())
+    second = read_manifest(out, 'maps')
     assert first['inputs'].keys() == second['inputs'].keys()
     assert first['inputs'] != second['inputs']
-    assert names(out) == ['area.tif', 'field.tif', 'manifest.json']
+    assert names(out) == sorted([*map_files('area'), *map_files('field'), 'manifest.json'])
 
 
 def test_maps_go_to_the_work_folder_by_default(scene, predict, monkeypatch, tmp_path):

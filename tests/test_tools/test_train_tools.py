@@ -125,7 +125,7 @@ def test_train_with_amp_keeps_float32_weights(trained):
 
 def test_train_prints_no_noise_of_optional_parts(config):
     output = start(sys.executable, TOOLS / 'train.py', '--help', cwd=config.parent)
-    assert output.startswith('usage: train.py')
+    assert 'usage: train.py' in output
     assert 'Warning' not in output
 
 

@@ -24,7 +24,7 @@ import matplotlib
 import numpy as np
 from benchmark_cases import Case
 
-from mmexact.engine.process import computes_bfloat16
+from mmexact.engine.optim_wrapper import computes_bfloat16
 
 matplotlib.use('Agg')
 from matplotlib import pyplot as plt

@@ -23,7 +23,7 @@ from mmengine.model import is_model_wrapper  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 
 from mmexact.apis.command_line import config_parser, load_config  # noqa: E402
-from mmexact.engine.process import use_bfloat16  # noqa: E402
+from mmexact.engine.optim_wrapper import use_bfloat16  # noqa: E402
 from mmexact.engine.pseudo_label_hook import PseudoLabelHook  # noqa: E402
 from mmexact.models import ExactClassifier  # noqa: E402
 

@@ -15,7 +15,7 @@ from mmengine.config import Config
 
 from mmexact.apis.report_pictures import logged
 from mmexact.apis.steps import duration, write_json
-from mmexact.engine.pseudo_label_hook import config_digest
+from mmexact.masks import config_digest
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSIFIER = 'cls_demo'
