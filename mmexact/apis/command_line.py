@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from mmengine.config import Config, DictAction
 
+from mmexact.apis.configs import read_config
 from mmexact.engine.process import keep_freed_memory, use_gloo_without_gpu
 from mmexact.engine.segmentor_check import check_components
 
@@ -63,8 +64,8 @@ def config_parser(description: str, *, checkpoint: bool) -> OneLineErrorParser:
     )  # fmt: skip
     parser.add_argument(
         '--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE',
-        help='settings that replace those of the config, such as train_cfg.max_iters=100 or '
-        'test_dataloader.dataset.folds="[5]" (quoted, without spaces)',
+        help='settings that replace those of the config, such as train_cfg.max_iters=100, '
+        'area.window_size=12 or test_dataloader.dataset.folds="[5]" (quoted, without spaces)',
     )  # fmt: skip
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
@@ -79,7 +80,8 @@ def load_config(args: Namespace) -> Config:
     """Read the config that the arguments of :func:`config_parser` name, and prepare the process.
 
     Joins the other processes of a launcher on a CPU, and keeps freed memory (see
-    :mod:`mmexact.engine.process`). Ends with one line when a component's package is missing.
+    :mod:`mmexact.engine.process`). Ends with one line when a component's package is missing, or an
+    ``area`` lacks a setting.
 
     Args:
         args: Parsed arguments.
@@ -89,14 +91,12 @@ def load_config(args: Namespace) -> Config:
     """
     keep_freed_memory()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = Config.fromfile(args.config)
-    cfg.launcher = args.launcher
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
     try:
+        cfg = read_config(args.config, args.cfg_options)
         check_components(cfg.get('model', {}))
     except ValueError as error:
         OneLineErrorParser().error(f'{args.config}: {error}')
+    cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:

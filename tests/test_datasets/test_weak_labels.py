@@ -4,17 +4,13 @@ Window n has its upper left corner at column 4 * (n % 3), row 4 * (n // 3) of :d
 """
 
 import logging
-import runpy
 import sys
-from pathlib import Path
 
 import numpy as np
 import pyogrio
 import pytest
 import rasterio.features
 import shapely
-from mmengine.config import Config
-from mmengine.runner import Runner
 from rasterio.warp import transform
 
 from mmexact.datasets import RasterSeriesDataset
@@ -549,78 +545,3 @@ def test_points_in_a_table_need_no_package_and_vector_files_name_theirs(root, pa
     message = rf"fields.gpkg \(labels.file\) .* package {package} .*pip install 'mmexact\[vector\]'"
     with pytest.raises(ImportError, match=message):
         build(root, labels=dict(file='fields.gpkg'))
-
-
-CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'exact'
-TOOLS = CONFIGS.parents[1] / 'tools'
-STAGES = ('cls_raster_series_points', 'seg_tsvit_raster_series_points')
-
-
-def run_tool(name, *args):
-    sys.argv = [name, *map(str, args)]
-    runpy.run_path(str(TOOLS / name), run_name='__main__')
-
-
-@pytest.mark.parametrize('labels', ['points', 'polygons'])
-def test_from_labels_to_a_map_with_the_shipped_configs(labels, tmp_path, monkeypatch):
-    """Two windows of 24 pixels are labelled, a third is not; points go on to a map of all."""
-    for month, values in zip((3, 6, 9), position_code(3, 2, 24, 72), strict=True):
-        write_raster(tmp_path / 'rasters' / 'series' / f'S2_2017{month:02d}15.tif', values)
-    root = tmp_path / 'rasters'
-    settings = UTM
-    if labels == 'points':
-        write_points(root, (5, 5, 'Forest'), (250, 100, 'Cultivated'))
-    else:
-        settings = dict(file='fields.gpkg', column='crop', codes={'Wald': 'Forest', 7: 'Grassland'})
-        shapes = [square(0, 0, 100), square(250, 0, 100)]
-        write_vector(root / 'fields.gpkg', shapes, crop=['Wald', '7'])
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv('LOCAL_RANK', '0')
-    monkeypatch.setattr('sys.argv', [])
-    backbone = dict(embed_dims=8, temporal_depth=1, spatial_depth=1, num_heads=1, head_dims=4)
-    for name in STAGES[: 2 if labels == 'points' else 1]:
-        cfg = Config.fromfile(CONFIGS / f'{name}.py')
-        cls = name.startswith('cls')
-        heads = dict(
-            cls_head=dict(embed_dims=8), spatial_clue_head=dict(embed_dims=8, start_iter=0)
-        )
-        data = dict(data_root=str(root), serialize_data=False)
-        loader = dict(num_workers=0, dataset=data | dict(labels=settings))
-        unique = f'{tmp_path.name}_{name}'
-        cfg.merge_from_dict(
-            dict(
-                model=dict(backbone=backbone)
-                | (heads if cls else dict(decode_head=dict(in_channels=8))),
-                train_dataloader=dict(loader, persistent_workers=False, batch_size=2),
-                test_dataloader=loader if cls else dict(num_workers=0, dataset=data),
-                train_cfg=dict(max_iters=1, val_interval=1),
-                default_hooks=dict(checkpoint=dict(interval=1), logger=dict(interval=1)),
-                visualizer=dict(name=unique),
-                experiment_name=unique,
-                log_level='WARNING',
-            )
-        )
-        if cls:
-            cfg.merge_from_dict(dict(val_dataloader=loader))
-        Runner.from_cfg(cfg).train()
-        cfg.experiment_name = f'{unique}_2'
-        cfg.dump(f'{name}.py')
-        if cls:
-            run_tool('gen_pseudo.py', f'{name}.py', f'{cfg.work_dir}/iter_1.pth')
-            masks = Path(cfg.work_dir) / 'pseudo_masks'
-            assert sorted(path.name for path in masks.glob('*.png')) == ['area_0.png', 'area_1.png']
-            with rasterio.open(masks / 'area.tif') as raster:
-                assert raster.crs.to_epsg() == 32633
-                assert raster.transform.to_gdal() == (WEST, 10, 0, NORTH, 0, -10)
-                assert raster.shape == (24, 48)
-                # Only crops that occur in a window get a CAM there.
-                values = raster.read(1)
-            assert set(np.unique(values[:, :24])) <= {0, 2}
-            assert set(np.unique(values[:, 24:])) <= {0, 1 if labels == 'points' else 3}
-    if labels == 'polygons':
-        return  # from here on nothing depends on where labels come from
-    run_tool('predict.py', f'{name}.py', f'{cfg.work_dir}/iter_1.pth')
-    with rasterio.open(Path(cfg.work_dir) / 'maps' / 'area.tif') as raster:
-        assert raster.shape == (24, 72)
-        assert raster.read(1).max() <= 4
