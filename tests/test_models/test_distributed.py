@@ -3,15 +3,16 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.runner import Runner
-from PIL import Image
 from torch import distributed, multiprocessing
 from torch.nn import functional
 from torch.testing import assert_close
 
-from mmexact.engine.pseudo_label_hook import PseudoLabelHook
+from mmexact.engine import PseudoLabelHook
+from mmexact.masks import PseudoMaskWriter
 from mmexact.models import SpatialClueHead
 from tests.toy_classifier import WINDOWS, toy_config, write_tree
 
@@ -43,6 +44,7 @@ def work(rank: int, folder: Path) -> None:
     run = Runner.from_cfg(toy_config(folder / 'PASTIS', folder / f'run{rank}'))
     hook = PseudoLabelHook(str(folder / 'masks'), overwrite=True)
     hook.map_windows(run, run.cfg.test_dataloader, run.build_evaluator(run.cfg.test_evaluator))
+    hook.overwrite = False
     # Of a single missing window the sampler hands a copy to either rank.
     if rank == 0:
         (folder / 'masks' / '7_2.png').unlink()
@@ -56,8 +58,10 @@ def folder(tmp_path_factory) -> Path:
     """Where both ranks left their results, beside a mask of an earlier run."""
     folder = tmp_path_factory.mktemp('ranks')
     write_tree(folder / 'PASTIS')
-    (folder / 'masks').mkdir()
-    Image.new('L', (4, 4), 9).save(folder / 'masks' / 'earlier.png')
+    window = dict(sample_id='earlier', patch='earlier', georeference=None)
+    meta = dict(classes=['Corn'], palette=[[250, 200, 0]])
+    earlier = PseudoMaskWriter(folder / 'masks', dict(checkpoint='another'), [window], meta)
+    earlier.write('earlier', np.zeros((4, 4), np.uint8), np.ones((4, 4)))
     multiprocessing.spawn(work, args=(folder,), nprocs=2)
     return folder
 
@@ -75,8 +79,8 @@ def test_ranks_hold_the_prototypes_of_all_their_samples(folder):
 def test_ranks_share_the_work_of_pseudo_masks(folder):
     pictures = {f'{name}.png' for name in WINDOWS}
     names = {path.name for path in (folder / 'masks').iterdir()}
-    assert names == pictures | {'manifest.json', 'weights'}
-    assert {path.name for path in (folder / 'masks/weights').iterdir()} == pictures
+    assert names == pictures | {'manifest.json', 'confidence'}
+    assert {path.name for path in (folder / 'masks/confidence').iterdir()} == pictures
     manifest = json.loads((folder / 'masks' / 'manifest.json').read_text())
     assert manifest['complete'] is True
     assert sum(manifest['pixels'].values()) == 12 * 16
@@ -90,5 +94,5 @@ def test_ranks_share_the_work_of_pseudo_masks(folder):
     for name in WINDOWS:
         mask = (folder / 'masks' / f'{name}.png').read_bytes()
         assert mask == (folder / 'single_masks' / f'{name}.png').read_bytes()
-        weights = (folder / 'masks/weights' / f'{name}.png').read_bytes()
-        assert weights == (folder / 'single_masks/weights' / f'{name}.png').read_bytes()
+        confidence = (folder / 'masks/confidence' / f'{name}.png').read_bytes()
+        assert confidence == (folder / 'single_masks/confidence' / f'{name}.png').read_bytes()
