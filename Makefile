@@ -30,7 +30,7 @@ demo: $(INSTALLED)  ## From synthetic data to a crop map and a report, work_dirs
 	$(RUN) tools/demo.py
 
 test: lint  ## Check style and types, and run the tests
-	$(RUN) -m pytest --durations=10
+	$(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --durations=10
 
 lint: $(INSTALLED)  ## Check style and types
 	$(RUN) -m ruff check .

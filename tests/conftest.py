@@ -1,7 +1,11 @@
 """Lets tests import the helpers that stand beside them, and registers the components."""
 
+import os
 import sys
 from pathlib import Path
+
+# Toy sizes: more threads only wait for one another, those of the tools that tests start included.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import torch
 
@@ -9,4 +13,4 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import mmexact  # noqa: F401
 
-torch.set_num_threads(1)  # toy sizes: more threads only wait for one another
+torch.set_num_threads(1)
