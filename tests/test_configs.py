@@ -229,13 +229,16 @@ def test_the_segmentor_has_the_paper_s_recipe():
 def test_learning_rate_step_by_step(name, warmup, start):
     """Linear from ``start`` to 1e-3 during the ``warmup`` share, then a cosine to 5e-6."""
     cfg = load(name)
-    steps = cfg.train_cfg.max_iters
     settings = cfg.optim_wrapper.optimizer
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=settings.lr)
-    schedulers = [
-        PARAM_SCHEDULERS.build(dict(scheduler, optimizer=optimizer))
-        for scheduler in cfg.param_scheduler
-    ]
+    # Long schedules in fewer, longer steps.
+    longer = max(1, cfg.train_cfg.max_iters // 1500)
+    steps = cfg.train_cfg.max_iters // longer
+    schedulers = []
+    for scheduler in cfg.param_scheduler:
+        assert scheduler.begin % longer == scheduler.end % longer == 0
+        span = dict(begin=scheduler.begin // longer, end=scheduler.end // longer)
+        schedulers.append(PARAM_SCHEDULERS.build(dict(scheduler, **span, optimizer=optimizer)))
     rates = []
     for _ in range(steps):
         rates.append(optimizer.param_groups[0]['lr'])
