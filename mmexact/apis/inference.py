@@ -12,18 +12,17 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
-from mmengine.registry import init_default_scope
 from mmseg.apis import init_model
 from mmseg.datasets.transforms import PackSegInputs
 from mmseg.models.segmentors import EncoderDecoder
-from mmseg.registry import DATASETS, MODELS
+from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from rasterio.windows import Window as RasterWindow
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mmexact.datasets import LoadSITS, LoadSITSAnnotations, SITSDataset
-from mmexact.datasets.transforms.loading import clear_shares
+from mmexact.apis.data import open_data
+from mmexact.datasets import LoadSITS, SITSDataset
 from mmexact.engine.checkpoint import load_weights
 from mmexact.masks.maps import count_classes, open_map
 from mmexact.models.segmentors.exact_classifier import ExactClassifier
@@ -83,28 +82,9 @@ def build_scenes(cfg: Config) -> SITSDataset:
         FileNotFoundError: The data are missing.
         ValueError: The config has no test dataset of series, or the data do not fit it.
     """
-    if not cfg.get('test_dataloader'):
-        raise ValueError('the config has no test_dataloader, whose dataset says what to map')
-    settings = copy.deepcopy(cfg.test_dataloader.dataset)
-    settings.update(image_labels_file=None, pseudo_label_dir=None, filter_cfg=None)
-    settings.update(test_mode=True, lazy_init=True)
-    for area in (settings.get('series') or {}).values():
-        area['mask'] = None
-    if 'labels' in settings:
-        settings.labels = None
-    kind = DATASETS.get(settings.type)
-    if kind is None or not issubclass(kind, SITSDataset):
-        raise ValueError(
-            f'test_dataloader.dataset.type={settings.type!r}; expected a dataset of series, such '
-            f'as RasterSeriesDataset'
-        )
-    init_default_scope(cfg.get('default_scope', 'mmseg'))
-    dataset = DATASETS.build(settings)
-    dataset.window_size = None
-    steps = dataset.pipeline.transforms
-    dataset.pipeline.transforms = [
-        step for step in steps if not isinstance(step, LoadSITSAnnotations)
-    ]
+    dataset = open_data(cfg, 'test', lazy_init=True).for_prediction()
+    steps = [copy.copy(step) for step in dataset.pipeline.transforms]
+    dataset.pipeline.transforms = steps
     for step in steps:
         if isinstance(step, PackSegInputs):
             step.meta_keys = (*step.meta_keys, 'unobserved')
@@ -113,7 +93,6 @@ def build_scenes(cfg: Config) -> SITSDataset:
                 "LoadSITS of test_dataloader.dataset.pipeline has date_choice='random', so that "
                 "each block would see other dates; set 'even' or 'first'"
             )
-    dataset.full_init()
     return dataset
 
 
@@ -193,7 +172,7 @@ class _BlockReader(Dataset):
             for step in dataset.pipeline.transforms
         ):
             # By the cloud in the whole scene, so that all blocks see the same dates.
-            self.info = dict(info, clear_shares=clear_shares(info))
+            self.info = dict(info, clear_shares=info['reader'].clear_shares(info['window']))
         self.blocks = blocks
 
     def __len__(self) -> int:
@@ -206,8 +185,7 @@ class _BlockReader(Dataset):
         if found != window[2:]:
             raise ValueError(
                 f'{self.info["sample_id"]}: a block of {window[2]} x {window[3]} pixels came out '
-                f'as {found[0]} x {found[1]}; expected a test pipeline that keeps the size, and a '
-                f'dataset that reads any window of a patch'
+                f'as {found[0]} x {found[1]}; expected a test pipeline that keeps the size'
             )
         return packed
 

@@ -14,6 +14,7 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS, MODELS
 from mmseg.structures import SegDataSample
 
+from mmexact.datasets.transforms.loading import load_mask
 from mmexact.engine.checkpoint import load_weights
 from mmexact.sits import unfold_time
 from mmexact.visualization.pages import Gallery, choose_windows
@@ -44,7 +45,7 @@ def class_ious(dataset: BaseSegDataset, mask_dir: Path) -> dict[str, float | Non
     confusion = np.zeros((len(classes), len(classes)), np.int64)
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
-        truth = info['read_mask'](info)
+        truth = load_mask(info)
         mask = read_mask(mask_dir / f'{info["sample_id"]}.png')
         if mask.shape != truth.shape:
             raise ValueError(

@@ -7,22 +7,18 @@ import csv
 import os
 from collections.abc import Mapping, Sequence
 
-import mmcv
 import numpy as np
 from einops import rearrange
 
-from mmexact.sits import IGNORED, Window
+from mmexact.sits import Window
 
 PRESENCE = 0.01
 """A crop occurs in a window when strictly more than this share of the pixels carry it."""
 
-WEIGHTS = 'weights'
-"""Folder beside pseudo masks that holds how far each of their pixels can be trusted."""
-
 
 def presence(
     mask: np.ndarray,
-    windows: Sequence[Window | None],
+    windows: Sequence[Window],
     num_crops: int,
     background: bool = True,
 ) -> np.ndarray:
@@ -30,14 +26,14 @@ def presence(
 
     Args:
         mask: (H, W) uint8, index of the class, 255 ignored. Ignored counts as no crop.
-        windows: A grid of equal windows, row-major from the top left, or ``[None]`` for all of it.
+        windows: A grid of equal windows, row-major from the top left.
         num_crops: K.
         background: Whether class 0 is the background and crops are 1..K, or crops are 0..K - 1.
 
     Returns:
         (windows, K) float32: 1 where more than 1 % of the window's pixels carry the crop.
     """
-    row, column, height, width = windows[-1] or (0, 0, *mask.shape)
+    row, column, height, width = windows[-1]
     columns = (column + width) // width
     counts = []
     # A row of windows at a time, because counting takes 16 bytes per pixel.
@@ -131,50 +127,3 @@ def map_labels(mask: np.ndarray, label_map: dict[int, int] | None) -> np.ndarray
     table = np.arange(256, dtype=np.uint8)
     table[list(label_map)] = list(label_map.values())
     return table[mask]
-
-
-def check_labels(mask: np.ndarray, num_classes: int, path: str) -> None:
-    """Refuse labels that are neither a class (0..num_classes - 1) nor ignored (255).
-
-    Raises:
-        ValueError: There is another label; the message names the file, the label and how often.
-    """
-    unknown = mask[((mask < 0) | (mask >= num_classes)) & (mask != IGNORED)]
-    if unknown.size:
-        raise ValueError(
-            f'{path}: label {unknown[0]} (and others outside the classes) in {unknown.size} '
-            f'pixels; expected 0..{num_classes - 1}, or {IGNORED} for ignored pixels'
-        )
-
-
-def weights_path(mask_path: str | os.PathLike) -> str:
-    """Name the file with the weights of a pseudo mask's pixels, uint8, 255 for a weight of 1."""
-    folder, name = os.path.split(mask_path)
-    return os.path.join(folder, WEIGHTS, name)
-
-
-def read_pseudo_mask(info: dict) -> np.ndarray:
-    """Read the pseudo mask of a window, which is already in the classes of the model.
-
-    Args:
-        info: Entry of a dataset built with ``pseudo_label_dir``.
-
-    Returns:
-        (h, w) uint8, index of the class, 255 ignored.
-
-    Raises:
-        ValueError: The mask has another size than the window, or a label outside the classes.
-    """
-    mask = _read_plane(info['seg_map_path'], info)
-    check_labels(mask, info['num_classes'], info['seg_map_path'])
-    return mask
-
-
-def _read_plane(path: str, info: dict) -> np.ndarray:
-    plane = mmcv.imread(path, flag='unchanged', backend='pillow')
-    if plane.dtype != np.uint8 or plane.shape != tuple(info['size']):
-        raise ValueError(
-            f'{path}: expected a mask of {info["size"]} pixels of type uint8, got {plane.shape} of '
-            f'type {plane.dtype}; was it made with another window_size?'
-        )
-    return plane

@@ -119,7 +119,10 @@ def npy_shape(path: str) -> tuple[int, ...]:
 
 
 def read_planes(
-    path: str, planes: Sequence[int] | np.ndarray, window: Window | None = None
+    path: str,
+    planes: Sequence[int] | np.ndarray,
+    window: Window | None = None,
+    size: tuple[int, int] | None = None,
 ) -> np.ndarray:
     """Read some planes (H, W) of an array (..., H, W) in a .npy file, or a window of them.
 
@@ -127,6 +130,7 @@ def read_planes(
         path: The file.
         planes: Which planes, row-major over the leading axes.
         window: Pixels to read; None for whole planes, adjacent ones in one go.
+        size: (height, width) that the planes must have; None for any.
 
     Returns:
         (planes, h, w) in the type of the file, its own memory.
@@ -144,6 +148,8 @@ def read_planes(
                 f'least {chosen.max() + 1} planes'
             )
         height, width = file.shape[-2:]
+        if size not in (None, (height, width)):
+            raise ValueError(f'{path}: {(height, width)} pixels, but the series has {size}')
         row, column, h, w = window or (0, 0, height, width)
         if row + h > height or column + w > width:
             raise ValueError(

@@ -1,24 +1,25 @@
 """What all series datasets share: windows of a patch, image-level labels, pseudo masks, filters."""
 
+import copy
 import os
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from mmengine import list_from_file
+from mmengine.dataset import Compose
 from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from mmexact.datasets.labels import (
-    presence,
-    read_image_labels,
-    read_pseudo_mask,
-)
+from mmexact.datasets.labels import presence, read_image_labels
+from mmexact.datasets.reader import PatchReader
+from mmexact.datasets.transforms.loading import LoadSITSAnnotations
+from mmexact.masks import open_masks
 from mmexact.sits import Window
 
 
-def window_grid(size: tuple[int, int], window_size: int | None, patch: str) -> list[Window | None]:
+def window_grid(size: tuple[int, int], window_size: int | None, patch: str) -> list[Window]:
     """Cut a patch into square windows, row-major from the top left.
 
     What does not fill a window at the right and at the bottom is dropped, as in PASTIS24.
@@ -28,15 +29,12 @@ def window_grid(size: tuple[int, int], window_size: int | None, patch: str) -> l
         window_size: Side of a window and distance between windows; None keeps the patch whole.
         patch: Name of the patch, for the message.
 
-    Returns:
-        The windows, or ``[None]`` for a whole patch.
-
     Raises:
         ValueError: No window fits into the patch.
     """
-    if window_size is None:
-        return [None]
     height, width = size
+    if window_size is None:
+        return [(0, 0, height, width)]
     if not 0 < window_size <= min(height, width):
         raise ValueError(
             f'{patch}: the patch has {height} x {width} pixels, window_size={window_size} does not '
@@ -53,18 +51,17 @@ def window_grid(size: tuple[int, int], window_size: int | None, patch: str) -> l
 class SITSDataset(BaseSegDataset):
     """Satellite image time series, cut into windows, with image-level labels and masks.
 
-    A subclass says which patches there are (:meth:`load_patches`) and how a window is read
-    (:meth:`read_series`, :meth:`read_mask`); both readers are static and find everything in the
-    entry of the data list, so that the pipeline can call them in any worker. An entry holds
+    A subclass says which patches there are (:meth:`load_patches`) and gives each a
+    :class:`~mmexact.datasets.reader.PatchReader`. The stored entries of the data list hold
 
-    - ``sample_id``: '<patch>_<window>', or '<patch>' for a whole patch;
+    - ``sample_id``: '<patch>_<window>', or '<patch>' for a whole patch; ``patch``: its name;
+    - ``window``: (row, column, height, width) in the patch; ``size``: (height, width);
     - ``img_path``, ``seg_map_path`` (None without masks);
-    - ``window``: (row, column, height, width), or None for a whole patch; ``size``: (h, w);
-      ``num_bands``;
-    - ``day_of_year``: int16 (T,), 1..366;
-    - ``gt_score``: float32 (K,), 1 for crops that occur; absent where unknown;
-    - ``num_classes``, ``label_map``, ``reduce_zero_label`` and ``seg_fields``;
-    - ``background``: whether class 0 is the background.
+    - ``gt_score``: float32 (K,), 1 for crops that occur; absent where unknown.
+
+    :meth:`get_data_info` adds what the windows of a patch or of the dataset share: ``reader``,
+    ``day_of_year`` int16 (T,), ``georeference``, ``num_classes``, ``background`` and what MMSeg's
+    transforms look for.
 
     Class 0 is the background and the others are crops, unless ``metainfo`` (or METAINFO) has
     ``background=False``: then all classes are crops, and image-level labels have as many entries.
@@ -72,6 +69,8 @@ class SITSDataset(BaseSegDataset):
 
     Args:
         window_size: Side of the square windows in pixels; None keeps patches whole.
+        with_masks: Whether to use the masks. Without them they are neither needed nor read, and
+            image-level labels that would come from them are unknown.
         pseudo_label_dir: Take masks from ``<pseudo_label_dir>/<sample_id>.png`` instead. All must
             be there when the dataset is built.
         image_labels_file: CSV file with the columns ``sample_id`` and ``classes`` (names separated
@@ -92,6 +91,7 @@ class SITSDataset(BaseSegDataset):
     def __init__(
         self,
         window_size: int | None = 24,
+        with_masks: bool = True,
         pseudo_label_dir: str | None = None,
         image_labels_file: str | None = None,
         ann_file: str = '',
@@ -101,6 +101,9 @@ class SITSDataset(BaseSegDataset):
         if filter_cfg and set(filter_cfg) != {'require_crop'}:
             raise ValueError(f'filter_cfg={filter_cfg}; expected dict(require_crop=True) or None')
         self.window_size = window_size
+        self.with_masks = with_masks
+        self.readers: dict[str, PatchReader] = {}
+        self.maps_patches = False
         self.pseudo_label_dir = pseudo_label_dir
         self.image_labels_file = image_labels_file
         super().__init__(ann_file=ann_file, filter_cfg=filter_cfg, **kwargs)
@@ -108,7 +111,7 @@ class SITSDataset(BaseSegDataset):
     @property
     def labelled_by_masks(self) -> bool:
         """Whether image-level labels come from the masks, where there are any."""
-        return self.image_labels_file is None
+        return self.with_masks and self.image_labels_file is None
 
     @classmethod
     def get_label_map(cls, new_classes: Sequence[str] | None = None) -> dict[int, int] | None:
@@ -131,85 +134,62 @@ class SITSDataset(BaseSegDataset):
         """Whether class 0 is the background, which no image-level label names."""
         return self._metainfo.get('background', True)
 
-    def load_patches(self) -> Iterator[dict]:
-        """Yield one dict per patch: everything that its windows share.
+    @property
+    def band_names(self) -> Sequence[str] | None:
+        """Names of the bands in their order, None where they have none."""
+        self.full_init()
+        return next(iter(self.readers.values())).bands
 
-        Keys: ``patch`` (name), ``size`` (height, width), ``num_bands``, ``img_path``,
-        ``seg_map_path``, ``day_of_year``, whatever else the readers need, and ``mask`` (H, W) where
-        it is at hand already.
-        """
-        raise NotImplementedError
-
-    @staticmethod
-    def read_series(info: dict, dates: np.ndarray) -> np.ndarray:
-        """Read the chosen dates of a window.
-
-        Args:
-            info: Entry of the data list.
-            dates: (T',) indices into the series, ascending.
-
-        Returns:
-            (T', C, h, w) digital numbers in the type of the file; a masked array where pixels were
-            observed at none of the dates.
-        """
-        raise NotImplementedError
-
-    @staticmethod
-    def read_mask(info: dict) -> np.ndarray:
-        """Read the mask of a window, in the classes chosen by ``label_map``.
-
-        Returns:
-            (h, w) uint8, 0 background, 1..K crops, 255 ignored.
-        """
+    def load_patches(self) -> Iterator[tuple[str, PatchReader]]:
+        """Yield name and reader of each patch. Its mask is read before the next is asked for."""
         raise NotImplementedError
 
     def load_data_list(self) -> list[dict]:
         """Cut all patches into windows and work out the image-level labels."""
+        self.readers = {}
         data_list: list[dict] = []
-        first: dict = {}
-        for patch in self.load_patches():
-            first = first or dict(patch)
-            if patch['num_bands'] != first['num_bands']:
+        for name, reader in self.load_patches():
+            first = next(iter(self.readers.values()), reader)
+            if reader.num_bands != first.num_bands:
                 raise ValueError(
-                    f'{patch["img_path"]} has {patch["num_bands"]} bands, {first["img_path"]} has '
-                    f'{first["num_bands"]}; expected the same bands everywhere'
+                    f'{reader.source} has {reader.num_bands} bands, {first.source} has '
+                    f'{first.num_bands}; expected the same bands everywhere'
                 )
-            data_list.extend(self._cut(patch))
+            if name in self.readers:
+                raise ValueError(
+                    f'{reader.source} and {self.readers[name].source} are both named {name}; '
+                    f'expected a name of its own for each patch'
+                )
+            self.readers[name] = reader
+            data_list.extend(self._cut(name, reader))
         chosen = self._select(data_list) if self.ann_file else data_list
         if self.image_labels_file is None:
             return chosen
         return self._label(chosen, {info['sample_id'] for info in data_list})
 
-    def _cut(self, patch: dict) -> list[dict]:
-        name, size, mask = patch.pop('patch'), tuple(patch.pop('size')), patch.pop('mask', None)
-        windows = window_grid(size, self.window_size, name)
-        num_classes = len(self._metainfo['classes'])
-        shared = dict(
-            patch,
-            num_classes=num_classes,
-            label_map=self.label_map,
-            background=self.background,
-            reduce_zero_label=False,
-            seg_fields=[],
-        )
+    def _cut(self, patch: str, reader: PatchReader) -> list[dict]:
+        windows = window_grid(reader.size, self.window_size, patch)
+        mask_path = reader.mask_source if self.with_masks else None
         scores = None
-        if patch['seg_map_path'] is not None and self.labelled_by_masks:
-            if mask is None:
-                mask = self.read_mask(dict(shared, window=None, size=size))
-            scores = presence(mask, windows, num_classes - self.background, self.background)
+        if mask_path is not None and self.labelled_by_masks:
+            mask = reader.read_mask((0, 0, *reader.size))
+            num_crops = len(self._metainfo['classes']) - self.background
+            scores = presence(mask, windows, num_crops, self.background)
         infos = []
         for number, window in enumerate(windows):
-            sample_id = name if window is None else f'{name}_{number}'
+            sample_id = patch if self.window_size is None else f'{patch}_{number}'
+            if self.pseudo_label_dir is not None:
+                mask_path = os.path.join(self.pseudo_label_dir, f'{sample_id}.png')
             info = dict(
-                shared,
                 sample_id=sample_id,
+                patch=patch,
                 window=window,
-                size=size if window is None else window[2:],
+                size=window[2:],
+                img_path=reader.source,
+                seg_map_path=mask_path,
             )
             if scores is not None:
                 info['gt_score'] = scores[number]
-            if self.pseudo_label_dir is not None:
-                info['seg_map_path'] = os.path.join(self.pseudo_label_dir, f'{sample_id}.png')
             infos.append(info)
         return infos
 
@@ -241,6 +221,8 @@ class SITSDataset(BaseSegDataset):
                 f'one sample id per line'
             )
         wanted = [line.strip() for line in list_from_file(self.ann_file) if line.strip()]
+        if self.maps_patches:
+            wanted = list(dict.fromkeys(sample_id.rpartition('_')[0] for sample_id in wanted))
         by_id = {info['sample_id']: info for info in data_list}
         self._check_ids(wanted, by_id, self.ann_file)
         return [by_id[sample_id] for sample_id in wanted]
@@ -260,35 +242,55 @@ class SITSDataset(BaseSegDataset):
         return data_list
 
     def full_init(self) -> None:
-        """Build the data list and check that no pseudo mask is missing."""
+        """Build the data list and check the pseudo masks."""
         if self._fully_initialized:
             return
         super().full_init()
         if self.pseudo_label_dir is not None:
-            self._check_pseudo_masks(self.pseudo_label_dir)
-
-    def _check_pseudo_masks(self, directory: str) -> None:
-        total = len(self)
-        ids = [super(SITSDataset, self).get_data_info(index)['sample_id'] for index in range(total)]
-        present = set(os.listdir(directory)) if os.path.isdir(directory) else set()
-        missing = [sample_id for sample_id in ids if f'{sample_id}.png' not in present]
-        if missing:
-            self._fully_initialized = False
-            raise FileNotFoundError(
-                f'{os.path.abspath(directory)}: pseudo masks of {len(missing)} of {total} '
-                f'windows are missing, first {missing[0]}.png; make them with\n'
-                f'  python tools/gen_pseudo.py CONFIG CHECKPOINT --out {directory}'
-            )
+            infos = map(super().get_data_info, range(len(self)))
+            try:
+                open_masks(
+                    self.pseudo_label_dir,
+                    self._metainfo['classes'],
+                    [info['sample_id'] for info in infos],
+                )
+            except (FileNotFoundError, ValueError):
+                self._fully_initialized: bool = False
+                raise
 
     def get_data_info(self, idx: int) -> dict:
-        """Return an entry of the data list together with the functions that read it."""
+        """Return an entry of the data list with what its patch and the dataset know besides."""
         info = super().get_data_info(idx)
-        info['read_series'] = type(self).read_series
-        pseudo = self.pseudo_label_dir is not None
-        info['read_mask'] = read_pseudo_mask if pseudo else type(self).read_mask
-        return info
+        reader = self.readers[info['patch']]
+        return dict(
+            info,
+            reader=reader,
+            day_of_year=reader.days,
+            georeference=reader.georeference(info['window']),
+            num_classes=len(self._metainfo['classes']),
+            background=self.background,
+            pseudo_mask=self.pseudo_label_dir is not None,
+            reduce_zero_label=False,
+            seg_fields=[],
+        )
 
     def series_lengths(self) -> np.ndarray:
         """Return the number of dates of every window's series, (windows,)."""
         infos = map(super().get_data_info, range(len(self)))
-        return np.array([len(info['day_of_year']) for info in infos])
+        return np.array([len(self.readers[info['patch']].days) for info in infos])
+
+    def for_prediction(self) -> 'SITSDataset':
+        """Return the same data to be mapped: whole patches, without masks and image-level labels.
+
+        Filters by label do not hold. An ``ann_file`` of windows stands for the patches that they
+        lie in. Build the dataset with ``lazy_init`` to save what is not needed any more.
+        """
+        scenes = copy.copy(self)
+        scenes.maps_patches = self.window_size is not None
+        scenes.window_size = scenes.image_labels_file = scenes.pseudo_label_dir = None
+        scenes.with_masks, scenes.test_mode, scenes.filter_cfg = False, True, None
+        steps = self.pipeline.transforms
+        scenes.pipeline = Compose([s for s in steps if not isinstance(s, LoadSITSAnnotations)])
+        scenes._fully_initialized = False
+        scenes.full_init()
+        return scenes

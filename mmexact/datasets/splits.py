@@ -43,21 +43,19 @@ def find_places(infos: Sequence[Mapping[str, Any]]) -> Places:
     Raises:
         ValueError: Rasters are rotated.
     """
-    located = all((info.get('georeference') or {}).get('crs') for info in infos)
+    located = all(info['georeference'] and info['georeference'].crs for info in infos)
     names: dict[str, int] = {}
     boxes, frames, pixel = [], [], 1.0
     for info in infos:
-        height, width = info['size']
+        row, column, height, width = info['window']
         if located:
-            a, b, left, d, e, top = info['georeference']['transform']
+            frame, (a, b, left, d, e, top) = info['georeference']
             if b or d:
                 raise ValueError(f'{info["img_path"]}: a rotated raster; expected north up')
-            frame, pixel = info['georeference']['crs'], abs(a)
+            pixel = abs(a)
             boxes.append((left, -top, left + abs(a) * width, -top + abs(e) * height))
         else:
-            row, column = info['window'][:2] if info['window'] else (0, 0)
-            whole = info['window'] is None
-            frame = info['sample_id'] if whole else info['sample_id'].rpartition('_')[0]
+            frame = info['patch']
             boxes.append((column, row, column + width, row + height))
         frames.append(names.setdefault(frame, len(names)))
     return Places(np.array(frames), np.array(boxes, float), pixel, tuple(names), located)

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from mmexact.apis.config_data import read_observed
 from mmexact.apis.report_pictures import choose
 from mmexact.datasets.sits_dataset import SITSDataset
+from mmexact.datasets.transforms.loading import load_mask
 from mmexact.sits import IGNORED
 from mmexact.visualization.figures import new_figure, plot_bars
 from mmexact.visualization.pages import Gallery
@@ -36,6 +36,12 @@ def ndvi(series: np.ndarray, valid: np.ndarray, red: int, nir: int) -> np.ndarra
     dark, bright = (series[:, band].astype(np.float32) for band in (red, nir))
     known = valid[:, red] & valid[:, nir] & (dark + bright > 0)
     return np.where(known, (bright - dark) / np.where(known, dark + bright, 1), np.nan)
+
+
+def _read_observed(info: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    dates = np.arange(len(info['day_of_year']))
+    values, valid = info['reader'].read_observed(dates, info['window'])
+    return values, valid
 
 
 class NDVICurves:
@@ -102,14 +108,14 @@ class Overview:
         chosen = np.linspace(0, len(dataset) - 1, count).round().astype(int)
         for index in track([int(number) for number in chosen]):
             info = self.infos[index]
-            mask = info['read_mask'](info) if self.has_masks else None
+            mask = load_mask(info) if self.has_masks else None
             if mask is not None:
                 self.pixels += np.bincount(mask.ravel(), minlength=256)
             if red_nir:
                 self._add_ndvi(info, mask, red_nir)
 
     def _add_ndvi(self, info: dict, mask: np.ndarray | None, red_nir: tuple[int, int]) -> None:
-        index = ndvi(*read_observed(info), *red_nir)
+        index = ndvi(*_read_observed(info), *red_nir)
         if mask is not None:
             self.curves.add(index, info['day_of_year'], mask)
             return
@@ -134,7 +140,7 @@ class Overview:
             ('data set', f'{type(self.dataset).__name__}, {self.dataset.data_root or ""}'),
             ('windows', f'{len(self.infos)} in {len(patches)} series'),
             ('size in pixels', ', '.join(f'{height} x {width}' for height, width in sizes[:4])),
-            ('bands', str(self.infos[0].get('num_bands', ''))),
+            ('bands', str(self.infos[0]['reader'].num_bands)),
             ('dates per window', f'{min(dates)} to {max(dates)}, median {np.median(dates):g}'),
         ]
         if (presence := self.presence) is not None:
@@ -221,14 +227,14 @@ class Overview:
         rows: list[tuple[str, list[np.ndarray]]] = []
         for index in chosen:
             info = self.infos[index]
-            series, valid = read_observed(info)
+            series, valid = _read_observed(info)
             dated = np.where(valid, series.astype(np.float32), np.nan)
             pictures = [
                 composite(dated[dates], info['day_of_year'][dates], bands)
                 for dates in quarters(info['day_of_year'])
             ]
             if self.has_masks:
-                mask = info['read_mask'](info)
+                mask = load_mask(info)
                 pictures.append(colorize(mask, self.dataset.metainfo['palette']))
             rows.append((self._caption(info), pictures))
         titles = ['January to March', 'April to June', 'July to September', 'October to December']

@@ -173,14 +173,38 @@ def test_windows_of_pastis_are_mapped_as_whole_patches_without_georeference(scen
     np.testing.assert_array_equal(classes, whole(model, dataset).pred_sem_seg.data[0])
 
 
-def test_a_dataset_that_cannot_read_parts_is_refused(scene, tmp_path):
+def test_windows_of_pastis24_are_mapped_in_parts(scene, tmp_path):
     write_pastis24(tmp_path / 'P24', {'7_0': np.zeros((8, 8), int)}, {1: ['7_0']})
     cfg = pastis_config(scene[0], 'PASTIS24Dataset', tmp_path / 'P24')
     model = load_segmentor(cfg, weights(cfg, tmp_path / 'seg.pth'), 'cpu')
     dataset = build_scenes(cfg)
-    assert sum(predict_scene(model, dataset, 0, tmp_path / '7_0.tif').values()) == 64
-    with pytest.raises(ValueError, match='7_0: a block of 4 x 4 pixels came out as 8 x 8'):
-        predict_scene(model, dataset, 0, tmp_path / 'b.tif', block_windows=1)
+    for side in (1, 8):
+        predict_scene(model, dataset, 0, tmp_path / f'{side}.tif', block_windows=side)
+        with pytest.warns(NotGeoreferencedWarning):
+            classes = read(tmp_path / f'{side}.tif')
+        np.testing.assert_array_equal(classes, whole(model, dataset).pred_sem_seg.data[0])
+
+
+def test_a_pipeline_that_changes_the_size_is_refused(scene, tmp_path):
+    cfg = copy.deepcopy(scene[0])
+    cfg.test_dataloader.dataset.pipeline.insert(1, dict(type='RandomCrop', crop_size=(4, 4)))
+    with pytest.raises(ValueError, match='area: a block of 10 x 13 pixels came out as 4 x 4'):
+        predict_scene(load_segmentor(*scene, 'cpu'), build_scenes(cfg), 0, tmp_path / 'map.tif')
+
+
+def test_a_list_of_windows_stands_for_their_patches(scene, tmp_path):
+    write_pastis(tmp_path / 'PASTIS', {n: np.zeros(SIZE, int) for n in (7, 8, 9)})
+    (tmp_path / 'PASTIS' / 'test.txt').write_text('9_0\n7_3\n9_5\n')
+    cfg = pastis_config(scene[0], 'PASTISDataset', tmp_path / 'PASTIS')
+    cfg.test_dataloader.dataset.update(window_size=4, ann_file='test.txt')
+    (tmp_path / 'PASTIS' / 'ANNOTATIONS' / 'TARGET_7.npy').unlink()  # masks are not read
+    dataset = build_scenes(cfg)
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    assert [info['sample_id'] for info in infos] == ['9', '7']
+    assert all(info['seg_map_path'] is None and 'gt_score' not in info for info in infos)
+    (tmp_path / 'PASTIS' / 'test.txt').write_text('9_0\n5_3\n')
+    with pytest.raises(ValueError, match=r"test.txt: 1 of 2 sample ids are not in the data.*'5'"):
+        build_scenes(cfg)
 
 
 def test_an_interruption_leaves_nothing_half_written(scene, tmp_path):
@@ -305,7 +329,7 @@ def test_all_blocks_see_the_clearest_dates_of_the_scene(scene, tmp_path, gaps):
         write_raster(tmp_path / 'clouds' / f'{date}.tif', bands, nodata=NODATA)
     settings.series = dict(area=dict(rasters=str(tmp_path / 'clouds' / '*.tif')))
     model, dataset = load_segmentor(cfg, scene[1], 'cpu'), build_scenes(cfg)
-    shares = dataset.rasters['area'].clear_shares(None)
+    shares = dataset.readers['area'].clear_shares((0, 0, *SIZE))
     assert shares[[2, 4]].max() < shares[[0, 1, 3]].min()
     small, large = (
         predict_scene(model, dataset, 0, tmp_path / f'{side}.tif', block_windows=side)

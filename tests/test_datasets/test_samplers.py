@@ -2,6 +2,7 @@
 
 from itertools import chain
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -11,8 +12,21 @@ from mmengine.runner import Runner
 from torch.utils.data import BatchSampler
 
 from mmexact.datasets import SeriesLengthBatchSampler, SITSDataset
+from mmexact.datasets.reader import PatchReader
 
 DATES = [4, 9, 5, 8, 6, 7, 3, 9]
+
+
+class Days(PatchReader):
+    """A patch of which nothing but the dates matters."""
+
+    source, size, num_bands = '', (4, 4), 1
+
+    def __init__(self, number):
+        self.days = np.arange(1, number + 1, dtype=np.int16)
+
+    def read(self, dates, window):
+        raise NotImplementedError
 
 
 class Series(SITSDataset):
@@ -20,9 +34,7 @@ class Series(SITSDataset):
 
     def load_patches(self):
         for number, dates in enumerate(DATES):
-            days = torch.arange(1, dates + 1).short().numpy()
-            yield dict(patch=str(number), size=(4, 4), num_bands=1, img_path='', day_of_year=days,
-                       seg_map_path=None)  # fmt: skip
+            yield str(number), Days(dates)
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from PIL import Image
 from mmexact.datasets import PASTISDataset
 from mmexact.datasets.labels import map_labels, presence
 from mmexact.datasets.sits_dataset import window_grid
-from tests.data import SIZE, write_pastis
+from mmexact.datasets.transforms.loading import load_mask
+from tests.data import SIZE, write_json, write_pastis
 
 
 def blocks():
@@ -43,7 +44,7 @@ def test_windows_are_numbered_row_major_and_the_rest_is_dropped():
         (4, 4, 4, 4),
         (4, 8, 4, 4),
     ]
-    assert window_grid((10, 13), None, 'p') == [None]
+    assert window_grid((10, 13), None, 'p') == [(0, 0, 10, 13)]
     # PASTIS24: 5 x 5 windows of a 128 x 128 patch, the last one ends at 120.
     grid = window_grid((128, 128), 24, 'p')
     assert len(grid) == 25
@@ -67,7 +68,7 @@ def test_a_crop_occurs_above_one_percent_only():
     windows = [(0, 0, 10, 10), (0, 10, 10, 10)]
     np.testing.assert_array_equal(presence(mask, windows, 3), [[0, 1, 0], [1, 0, 0]])
     # 2 of 200 pixels are 1 %; 3 are more.
-    np.testing.assert_array_equal(presence(mask, [None], 3), [[1, 0, 0]])
+    np.testing.assert_array_equal(presence(mask, [(0, 0, 10, 20)], 3), [[1, 0, 0]])
 
 
 def test_presence_counts_each_window_by_itself():
@@ -87,22 +88,22 @@ def test_entries_hold_the_contract(root):
     assert info['day_of_year'].dtype == np.int16
     assert info['gt_score'].dtype == np.float32
     np.testing.assert_array_equal(info['gt_score'], np.eye(18)[4])
-    assert info['label_map'] is None
     assert info['reduce_zero_label'] is False
     assert info['seg_fields'] == []
-    assert info['read_series'] is PASTISDataset.read_series
-    assert info['read_mask'] is PASTISDataset.read_mask
+    assert info['reader'] is dataset.get_data_info(0)['reader']
+    assert info['reader'] is not dataset.get_data_info(6)['reader']
+    assert info['georeference'] is None
 
 
 def test_whole_patches(root):
     dataset = build(root, window_size=None)
     assert ids(dataset) == ['7', '1000']
     info = dataset.get_data_info(0)
-    assert info['window'] is None
+    assert info['window'] == (0, 0, *SIZE)
     assert info['size'] == SIZE
     # 16 of 130 pixels of each of 1..5 and 34 of class 17 are more than 1 %.
     assert np.flatnonzero(info['gt_score']).tolist() == [0, 1, 2, 3, 4, 16]
-    np.testing.assert_array_equal(info['read_mask'](info), blocks())
+    np.testing.assert_array_equal(info['reader'].read_mask(info['window']), blocks())
 
 
 def test_a_subset_of_classes_renumbers_labels_and_masks(root):
@@ -111,7 +112,7 @@ def test_a_subset_of_classes_renumbers_labels_and_masks(root):
     scores = [dataset.get_data_info(index)['gt_score'].tolist() for index in range(6)]
     assert scores == [[0, 0], [0, 1], [0, 0], [1, 0], [0, 0], [0, 0]]
     masks = [
-        np.unique(info['read_mask'](info)).tolist()
+        np.unique(info['reader'].read_mask(info['window'])).tolist()
         for info in (dataset.get_data_info(index) for index in range(6))
     ]
     assert masks == [[0], [2], [255], [1], [255], [255]]
@@ -167,7 +168,7 @@ def test_indices_and_lazy_init_are_mmengines(root):
 def test_dataset_travels_to_a_worker(root):
     dataset = pickle.loads(pickle.dumps(build(root, serialize_data=True)))
     info = dataset.get_data_info(4)
-    assert (info['read_mask'](info) == 4).all()
+    assert (info['reader'].read_mask(info['window']) == 4).all()
 
 
 def test_image_labels_from_a_table(root, tmp_path):
@@ -208,17 +209,20 @@ def write_pseudo_masks(directory, dataset, labels=2):
         mask = np.full((4, 4), labels, np.uint8)
         mask[0, 3] = 255
         Image.fromarray(mask).save(directory / f'{sample_id}.png')
+    manifest = dict(kind='pseudo masks', complete=True, classes=list(dataset.metainfo['classes']))
+    write_json(directory / 'manifest.json', manifest)
 
 
 def test_pseudo_masks_replace_the_masks_as_they_are(root, tmp_path):
     directory = tmp_path / 'pseudo'
     classes = ('Background', 'Corn', 'Meadow')
-    write_pseudo_masks(directory, build(root))
-    dataset = build(root, pseudo_label_dir=str(directory), metainfo=dict(classes=classes))
+    metainfo = dict(classes=classes)
+    write_pseudo_masks(directory, build(root, metainfo=metainfo))
+    dataset = build(root, pseudo_label_dir=str(directory), metainfo=metainfo)
     info = dataset.get_data_info(3)
     assert info['seg_map_path'] == str(directory / '7_3.png')
     # They are in the classes of the model already: label 2 must not go through the label map.
-    mask = info['read_mask'](info)
+    mask = load_mask(info)
     assert mask.dtype == np.uint8
     assert mask.tolist() == [[2, 2, 2, 255]] + [[2] * 4] * 3
     # Image-level labels stay those of the data.
@@ -242,10 +246,13 @@ def test_missing_pseudo_masks_are_counted_and_the_first_is_named(root, tmp_path)
 
 def test_pseudo_masks_of_another_kind_are_refused(root, tmp_path):
     directory = tmp_path / 'pseudo'
+    write_pseudo_masks(directory, build(root, metainfo=dict(classes=('Background', 'Corn'))))
+    with pytest.raises(ValueError, match=r'pseudo holds masks of other classes'):
+        build(root, pseudo_label_dir=str(directory))
     write_pseudo_masks(directory, build(root), labels=19)
     info = build(root, pseudo_label_dir=str(directory)).get_data_info(0)
     with pytest.raises(ValueError, match=r'7_0.png: label 19 .*15 pixels; expected 0\.\.18'):
-        info['read_mask'](info)
+        load_mask(info)
     Image.fromarray(np.zeros((4, 5), np.uint8)).save(directory / '7_0.png')
     with pytest.raises(ValueError, match=r'7_0.png: expected a mask of \(4, 4\).*got \(4, 5\)'):
-        info['read_mask'](info)
+        load_mask(info)

@@ -9,12 +9,16 @@ from mmexact.datasets.splits import (
     find_places,
     make_blocks,
 )
+from mmexact.sits import Georeference
 
 UTM = 'EPSG:32633'
 
 
 def window(sample_id, row, column, size=4):
-    return dict(sample_id=sample_id, window=(row, column, size, size), size=(size, size))
+    patch = sample_id.rpartition('_')[0]
+    return dict(
+        sample_id=sample_id, patch=patch, window=(row, column, size, size), georeference=None
+    )
 
 
 def grid(rows, columns, size=4):
@@ -27,17 +31,15 @@ def grid(rows, columns, size=4):
 
 
 def located(left, top, name='r', size=4, crs=UTM):
-    georeference = dict(crs=crs, transform=(10, 0, left, 0, -10, top))
+    georeference = Georeference(crs, (10, 0, left, 0, -10, top))
     return dict(
-        sample_id=name, img_path='r.tif', window=(0, 0, size, size), size=(size, size),
+        sample_id=name, patch=name, img_path='r.tif', window=(0, 0, size, size),
         georeference=georeference,
     )  # fmt: skip
 
 
 def test_windows_of_a_patch_lie_in_their_patch():
-    places = find_places(
-        [*grid(1, 2), window('b_c_0', 4, 8), dict(window('whole', 0, 0), window=None)]
-    )
+    places = find_places([*grid(1, 2), window('b_c_0', 4, 8), window('whole_0', 0, 0)])
     assert places.names == ('a', 'b_c', 'whole')
     assert places.frames.tolist() == [0, 0, 1, 2]
     assert places.boxes[1].tolist() == [4, 0, 8, 4]
@@ -61,7 +63,7 @@ def test_located_windows_lie_on_the_ground_whatever_raster_they_are_in():
 
 def test_rotated_rasters_are_refused():
     info = located(0, 0)
-    info['georeference']['transform'] = (10, 1, 0, 0, -10, 0)
+    info['georeference'] = Georeference(UTM, (10, 1, 0, 0, -10, 0))
     with pytest.raises(ValueError, match=r'r.tif: a rotated raster; expected north up'):
         find_places([info])
 

@@ -385,7 +385,7 @@ def test_a_label_raster_is_left_for_the_evaluation(root):
     dataset = build(root, series=series, labels=UTM)
     assert scores(dataset) == {'area_0': [1, 0]}
     info = dataset.get_data_info(0)
-    assert (info['read_mask'](info) == 2).all()
+    assert (info['reader'].read_mask(info['window']) == 2).all()
 
 
 def test_classes_without_a_background(root):

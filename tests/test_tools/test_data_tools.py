@@ -127,7 +127,7 @@ def test_band_statistics_leave_out_what_was_not_observed(run, raster_config):
     ('options', 'message'),
     [
         (['--percentiles', '98', '2'], r'--percentiles: 98 2; expected 0 <= LOW < HIGH <= 100'),
-        (['--loader', 'val'], r'my_config.py: it has no val_dataloader'),
+        (['--loader', 'val'], r'my_config.py: the config has no val_dataloader'),
         (
             ['--cfg-options', 'train_dataloader.dataset.data_root=nowhere'],
             r'nowhere: no such directory. PASTIS',
@@ -151,7 +151,7 @@ def test_tools_want_a_plain_dataset_of_series(run, config):
     wrapped = 'dataset=dict(type="RepeatDataset", times=2, dataset=windows)'
     config.write_text(config.read_text().replace('dataset=windows', wrapped))
     error = run(CONVERTERS / 'compute_band_statistics.py', config)
-    assert 'the data set of train_dataloader is a RepeatDataset; expected one of' in error
+    assert "train_dataloader.dataset.type='RepeatDataset'; expected a dataset of series" in error
 
 
 def test_the_window_copy_is_made_and_completed(run, root, tmp_path):
@@ -163,7 +163,7 @@ def test_the_window_copy_is_made_and_completed(run, root, tmp_path):
     ]
     for index in range(36):
         infos = [dataset.get_data_info(index) for dataset in datasets]
-        series = [info['read_series'](info, np.arange(5)) for info in infos]
+        series = [info['reader'].read(np.arange(5), info['window']) for info in infos]
         np.testing.assert_array_equal(*series)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from mmengine.utils import track_iter_progress
 
 from mmexact.apis.command_line import config_parser, load_config
-from mmexact.apis.config_data import LOADERS, band_names, open_data
+from mmexact.apis.data import LOADERS, open_data
 from mmexact.visualization.browse import Overview
 from mmexact.visualization.browse_page import write_page
 
@@ -40,8 +40,8 @@ def main() -> None:
     try:
         cfg = load_config(args)
         dataset = open_data(cfg, args.loader)
-        number = dataset.get_data_info(0)['num_bands']
-        names = band_names(dataset) or []
+        number = dataset.get_data_info(0)['reader'].num_bands
+        names = list(dataset.band_names or ())
         bands: dict[str, int | None] = {}
         for name, band in (('red', 'B4'), ('green', 'B3'), ('blue', 'B2'), ('nir', 'B8')):
             given = getattr(args, name)

@@ -110,8 +110,8 @@ def _folds(root: Path) -> tuple[int, ...]:
 
 
 def _write_pickle(folder: Path, info: dict) -> None:
-    series = info['read_series'](info, np.arange(len(info['day_of_year'])))
-    labels = info['read_mask'](info)
+    series = info['reader'].read(np.arange(len(info['day_of_year'])), info['window'])
+    labels = info['reader'].read_mask(info['window'])
     labels[labels == IGNORED] = VOID
     window = dict(img=series, labels=labels, doy=info['day_of_year'])
     with open(folder / f'{info["sample_id"]}.pickle', 'wb') as file:
@@ -122,7 +122,7 @@ def _write_rasters(folder: Path, info: dict) -> None:
     """Write one tiled GeoTIFF per date, as they come from a cloud platform."""
     unfinished = folder / f'.{info["sample_id"]}'
     unfinished.mkdir(parents=True, exist_ok=True)
-    series = info['read_series'](info, np.arange(len(info['day_of_year'])))
+    series = info['reader'].read(np.arange(len(info['day_of_year'])), info['window'])
     grid: dict[str, Any] = dict(
         crs='EPSG:32631', transform=rasterio.Affine(10, 0, 5e5, 0, -10, 5e6), tiled=True
     )

@@ -10,7 +10,7 @@ import numpy as np
 from mmengine.utils import track_iter_progress
 
 from mmexact.apis.command_line import config_parser, load_config
-from mmexact.apis.config_data import LOADERS, open_data, read_observed
+from mmexact.apis.data import LOADERS, open_data
 from mmexact.datasets.sits_dataset import SITSDataset
 from mmexact.datasets.statistics import BandHistograms, BandMoments
 
@@ -53,7 +53,9 @@ def compute(
     """
     collected: BandMoments | BandHistograms | None = None
     for index in track_iter_progress(range(len(dataset))):
-        values, valid = read_observed(dataset.get_data_info(index))
+        info = dataset.get_data_info(index)
+        dates = np.arange(len(info['day_of_year']))
+        values, valid = info['reader'].read_observed(dates, info['window'])
         if collected is None:
             collected = (BandHistograms if percentiles else BandMoments)(values.shape[1])
         collected.add(values, valid)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from mmexact.apis.command_line import OneLineErrorParser, config_parser, load_config
-from mmexact.apis.config_data import LOADERS, open_data
+from mmexact.apis.data import LOADERS, open_data
 from mmexact.datasets.splits import (
     DROPPED,
     assign_blocks,

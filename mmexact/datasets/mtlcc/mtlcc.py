@@ -7,7 +7,7 @@ these crops is not labelled at all.
 import csv
 import os
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,9 @@ from mmseg.registry import DATASETS
 from mmexact.datasets.labels import map_labels
 from mmexact.datasets.mtlcc.index import TileIndex
 from mmexact.datasets.mtlcc.tiles import BANDS, PICKLE, TFRECORD, load_tile, read_bands
+from mmexact.datasets.reader import PatchReader
 from mmexact.datasets.sits_dataset import SITSDataset
-from mmexact.sits import IGNORED
+from mmexact.sits import IGNORED, Window
 
 CODES = {
     1: 'Sugar beet',
@@ -73,8 +74,36 @@ CSV_OF_SPLIT = {'train_fold0': 'train_paths.csv', 'eval': 'eval_paths.csv'}
 _CLASS_OF_CODE = np.full(256, IGNORED, np.uint8)
 _CLASS_OF_CODE[list(CODES)] = np.arange(len(CODES))
 
-# Series and mask of a window are read one after the other, and unpacking takes milliseconds.
-_latest_tile = lru_cache(maxsize=1)(load_tile)
+
+@dataclass(eq=False, kw_only=True)
+class TileReader(PatchReader):
+    """Reads a tile of MTLCC.
+
+    Attributes:
+        codes: uint8 (H, W), what grows in the tile; 0 unknown.
+        label_map: MMSeg's map from all classes to those chosen.
+    """
+
+    source: str
+    mask_source: str
+    size: tuple[int, int]
+    days: np.ndarray
+    codes: np.ndarray
+    label_map: dict[int, int] | None
+    bands = tuple(band for bands in BANDS.values() for band in bands)
+    num_bands = len(bands)
+
+    def read(self, dates: np.ndarray, window: Window) -> np.ndarray:
+        """Read int16 (T', 13, h, w) digital numbers."""
+        row, column, height, width = window
+        series = read_bands(load_tile(self.source), dates)
+        return series[:, :, row : row + height, column : column + width]
+
+    def read_mask(self, window: Window) -> np.ndarray:
+        """Read (h, w) uint8 classes 0..16; 255 where unknown, unlisted or unwanted."""
+        row, column, height, width = window
+        codes = self.codes[row : row + height, column : column + width]
+        return map_labels(_CLASS_OF_CODE[codes], self.label_map)
 
 
 @DATASETS.register_module()
@@ -128,7 +157,7 @@ class MTLCCDataset(SITSDataset):
         kwargs.setdefault('window_size', None)
         super().__init__(data_root=data_root, **kwargs)
 
-    def load_patches(self) -> Iterator[dict]:
+    def load_patches(self) -> Iterator[tuple[str, PatchReader]]:
         """Yield the tiles of the split."""
         index = TileIndex(self.index_file)
         for year, (folder, names) in self._tiles().items():
@@ -138,14 +167,16 @@ class MTLCCDataset(SITSDataset):
                 report(f'{folder}: labels of {varying} tiles change over time; the first are used')
             for name, tile in zip(names, tiles, strict=True):
                 path = os.path.join(folder, name)
-                yield dict(
-                    patch=f'{year}_{name.split(".")[0]}',
-                    size=tile.codes.shape,
-                    num_bands=sum(map(len, BANDS.values())),
-                    img_path=path,
-                    seg_map_path=path,
-                    day_of_year=tile.day_of_year,
-                    mask=to_classes(tile.codes, self.label_map),
+                yield (
+                    f'{year}_{name.split(".")[0]}',
+                    TileReader(
+                        source=path,
+                        mask_source=path,
+                        size=tile.codes.shape,
+                        days=tile.day_of_year,
+                        codes=tile.codes,
+                        label_map=self.label_map,
+                    ),
                 )
 
     def _tiles(self) -> dict[int, tuple[str, list[str]]]:
@@ -197,24 +228,6 @@ class MTLCCDataset(SITSDataset):
             paths = [row[0].strip() for row in csv.reader(file) if row]
         return list(dict.fromkeys(os.path.basename(path).split('.')[0] for path in paths))
 
-    @staticmethod
-    def read_series(info: dict, dates: np.ndarray) -> np.ndarray:
-        """Read int16 (T', 13, h, w) digital numbers."""
-        series = read_bands(_latest_tile(info['img_path']), dates)
-        if info['window'] is None:
-            return series
-        row, column, height, width = info['window']
-        return series[:, :, row : row + height, column : column + width]
-
-    @staticmethod
-    def read_mask(info: dict) -> np.ndarray:
-        """Read (h, w) uint8 classes 0..16, 255 where unknown."""
-        codes = _latest_tile(info['seg_map_path']).codes
-        if info['window'] is not None:
-            row, column, height, width = info['window']
-            codes = codes[row : row + height, column : column + width]
-        return to_classes(codes, info['label_map'])
-
 
 def report(message: str) -> None:
     """Log something that the user should know, once."""
@@ -236,8 +249,3 @@ def find_tiles(folder: str) -> dict[str, str]:
     raise FileNotFoundError(
         f'{os.path.abspath(folder)}: no tiles *{TFRECORD} or *{PICKLE}. {SOURCE}'
     )
-
-
-def to_classes(codes: np.ndarray, label_map: dict[int, int] | None) -> np.ndarray:
-    """Turn codes of MTLCC into classes 0..16; 255 where unknown, unlisted or unwanted."""
-    return map_labels(_CLASS_OF_CODE[codes], label_map)

@@ -7,6 +7,7 @@ the void label 19, which becomes 255.
 import json
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -17,10 +18,14 @@ from mmseg.registry import DATASETS
 from mmexact.datasets.labels import map_labels
 from mmexact.datasets.numpy_files import npy_shape, read_planes
 from mmexact.datasets.pastis.window_copy import FINISHED, LAYOUT, WindowLayout
+from mmexact.datasets.reader import PatchReader
 from mmexact.datasets.sits_dataset import SITSDataset
-from mmexact.sits import IGNORED, check_days
+from mmexact.sits import IGNORED, Window, check_days
 
 VOID = 19
+
+BANDS = ('B2', 'B3', 'B4', 'B5', 'B6', 'B7', 'B8', 'B8A', 'B11', 'B12')
+"""Bands of Sentinel-2 in the order of the files."""
 
 METAINFO = dict(
     classes=(
@@ -131,6 +136,39 @@ def to_classes(mask: np.ndarray, label_map: dict[int, int] | None, path: str) ->
     )
 
 
+@dataclass(eq=False, kw_only=True)
+class PASTISReader(PatchReader):
+    """Reads a patch from the files of the download, or of its copy by windows.
+
+    Attributes:
+        label_map: MMSeg's map from labels of PASTIS to classes.
+        layout: How the patch lies in a copy by windows, None in the download.
+    """
+
+    source: str
+    mask_source: str
+    size: tuple[int, int]
+    bands: Sequence[str] | None
+    num_bands: int
+    days: np.ndarray
+    label_map: dict[int, int] | None
+    layout: WindowLayout | None
+
+    def read(self, dates: np.ndarray, window: Window) -> np.ndarray:
+        """Read (T', C, h, w) digital numbers."""
+        if self.layout is not None:
+            stored = (len(self.days), self.num_bands)
+            return self.layout.read(self.source, stored, dates, window)
+        planes = (dates[:, None] * self.num_bands + np.arange(self.num_bands)).ravel()
+        series = read_planes(self.source, planes, window)
+        return series.reshape(len(dates), self.num_bands, *window[2:])
+
+    def read_mask(self, window: Window) -> np.ndarray:
+        """Read (h, w) uint8 classes, 255 where void."""
+        mask = read_planes(self.mask_source, [0], window, self.size)[0]
+        return to_classes(mask, self.label_map, self.mask_source)
+
+
 @DATASETS.register_module()
 class PASTISDataset(SITSDataset):
     """PASTIS as downloaded, or its window-contiguous copy, read without loading whole patches.
@@ -144,8 +182,6 @@ class PASTISDataset(SITSDataset):
     Args:
         data_root: The unpacked download.
         folds: Official folds 1..5 to use.
-        with_masks: Whether to use ANNOTATIONS. Without them, as for predictions only, they are
-            neither needed nor read, and image-level labels are unknown.
         **kwargs: Of :class:`SITSDataset`. ``metainfo=dict(classes=...)`` chooses some of the
             classes, the background first; pixels of the others are ignored.
 
@@ -160,11 +196,9 @@ class PASTISDataset(SITSDataset):
         self,
         data_root: str | None = None,
         folds: Sequence[int] = (1, 2, 3),
-        with_masks: bool = True,
         **kwargs: Any,
     ) -> None:
         self.folds = tuple(folds)
-        self.with_masks = with_masks
         kwargs.setdefault('data_prefix', dict(img_path='DATA_S2', seg_map_path='ANNOTATIONS'))
         super().__init__(data_root=data_root, **kwargs)
         norm = os.path.join(data_root or '', 'NORM_S2_patch.json')
@@ -180,7 +214,7 @@ class PASTISDataset(SITSDataset):
             raise ValueError(f'{path}: no {error}; it has {sorted(norm)}') from None
         return {key: np.mean([fold[key] for fold in folds], 0).tolist() for key in ('mean', 'std')}
 
-    def load_patches(self) -> Iterator[dict]:
+    def load_patches(self) -> Iterator[tuple[str, PatchReader]]:
         """Yield the patches of the folds, in the order of ``metadata.geojson``."""
         layout = WindowLayout.of(self.data_root or '')
         if layout is not None:
@@ -213,7 +247,9 @@ class PASTISDataset(SITSDataset):
                 f'again, it goes on where it stopped'
             )
 
-    def _patch(self, properties: dict, metadata: str, layout: WindowLayout | None) -> dict:
+    def _patch(
+        self, properties: dict, metadata: str, layout: WindowLayout | None
+    ) -> tuple[str, PatchReader]:
         name = str(properties['ID_PATCH'])
         path = os.path.join(self.data_prefix['img_path'], f'S2_{name}.npy')
         days = _patch_days(properties, f'{metadata}, patch {name}')
@@ -226,14 +262,14 @@ class PASTISDataset(SITSDataset):
                 f'{path}: shape {shape}, but {metadata} has {len(days)} dates for patch {name}; '
                 f'expected ({len(days)}, bands, height, width)'
             )
-        masks = self.data_prefix['seg_map_path']
-        return dict(
-            patch=name,
+        return name, PASTISReader(
+            source=path,
+            mask_source=os.path.join(self.data_prefix['seg_map_path'], f'TARGET_{name}.npy'),
             size=shape[2:],
+            bands=BANDS if shape[1] == len(BANDS) else None,
             num_bands=shape[1],
-            img_path=path,
-            seg_map_path=os.path.join(masks, f'TARGET_{name}.npy') if self.with_masks else None,
-            day_of_year=days,
+            days=days,
+            label_map=self.label_map,
             layout=layout,
         )
 
@@ -245,25 +281,3 @@ class PASTISDataset(SITSDataset):
                 f'{path}: shape {shape}; expected ({number}, dates, bands, {size}, {size}) in a '
                 f'window-contiguous copy'
             )
-
-    @staticmethod
-    def read_series(info: dict, dates: np.ndarray) -> np.ndarray:
-        """Read (T', C, h, w) digital numbers."""
-        bands, layout = info['num_bands'], info['layout']
-        if layout is not None:
-            stored = (len(info['day_of_year']), bands)
-            return layout.read(info['img_path'], stored, dates, info['window'])
-        planes = (dates[:, None] * bands + np.arange(bands)).ravel()
-        series = read_planes(info['img_path'], planes, info['window'])
-        return series.reshape(len(dates), bands, *series.shape[1:])
-
-    @staticmethod
-    def read_mask(info: dict) -> np.ndarray:
-        """Read (h, w) uint8 classes, 255 where void."""
-        path = info['seg_map_path']
-        mask = read_planes(path, [0], info['window'])[0]
-        if mask.shape != tuple(info['size']):
-            raise ValueError(
-                f'{path}: a mask of {mask.shape} pixels, but the series has {info["size"]}'
-            )
-        return to_classes(mask, info['label_map'], path)

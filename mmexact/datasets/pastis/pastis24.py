@@ -3,6 +3,8 @@
 import csv
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,10 @@ from mmengine.dist import is_main_process
 from mmseg.registry import DATASETS
 
 from mmexact.datasets.numpy_files import load_plain_pickle
-from mmexact.datasets.pastis.pastis import METAINFO, find_data_root, to_classes
+from mmexact.datasets.pastis.pastis import BANDS, METAINFO, find_data_root, to_classes
+from mmexact.datasets.reader import PatchReader
 from mmexact.datasets.sits_dataset import SITSDataset
-from mmexact.sits import check_days
+from mmexact.sits import Window, check_days
 
 SOURCE = (
     'PASTIS24 can be downloaded as github.com/michaeltrs/DeepSatModels describes (README_TSVIT.md);'
@@ -51,6 +54,36 @@ def load_window(path: str) -> dict[str, np.ndarray]:
     return dict(img=series, labels=labels, doy=days.astype(np.int16))
 
 
+# Series and mask of a window are read one after the other.
+_latest_window = lru_cache(maxsize=1)(load_window)
+
+
+@dataclass(eq=False, kw_only=True)
+class PickleReader(PatchReader):
+    """Reads a window of PASTIS24, a pickle; MMSeg's ``label_map`` renumbers its labels."""
+
+    source: str
+    mask_source: str
+    size: tuple[int, int]
+    bands: Sequence[str] | None
+    num_bands: int
+    days: np.ndarray
+    label_map: dict[int, int] | None
+
+    def read(self, dates: np.ndarray, window: Window) -> np.ndarray:
+        """Read (T', C, h, w) digital numbers."""
+        row, column, height, width = window
+        series = _latest_window(self.source)['img'][dates]
+        return series[..., row : row + height, column : column + width]
+
+    def read_mask(self, window: Window) -> np.ndarray:
+        """Read (h, w) uint8 classes, 255 where void."""
+        row, column, height, width = window
+        labels = _latest_window(self.source)['labels']
+        labels = labels[row : row + height, column : column + width]
+        return to_classes(labels, self.label_map, self.source)
+
+
 @DATASETS.register_module()
 class PASTIS24Dataset(SITSDataset):
     """PASTIS24 as downloaded; each pickle is a window.
@@ -82,20 +115,24 @@ class PASTIS24Dataset(SITSDataset):
         self.folds = tuple(folds)
         super().__init__(window_size=None, data_root=data_root, **kwargs)
 
-    def load_patches(self) -> Iterator[dict]:
+    def load_patches(self) -> Iterator[tuple[str, PatchReader]]:
         """Yield the pickles of the folds, with a progress bar."""
         data_root = find_data_root(self.data_root, 'fold-paths', SOURCE)
         paths = [path for fold in self.folds for path in self._fold(data_root, fold)]
         for path in track_iter_progress(paths) if is_main_process() else paths:
-            sample = load_window(path)
-            yield dict(
-                patch=os.path.splitext(os.path.basename(path))[0],
-                size=sample['img'].shape[2:],
-                num_bands=sample['img'].shape[1],
-                img_path=path,
-                seg_map_path=path,
-                day_of_year=sample['doy'],
-                mask=to_classes(sample['labels'], self.label_map, path),
+            sample = _latest_window(path)
+            num_bands, height, width = sample['img'].shape[1:]
+            yield (
+                os.path.splitext(os.path.basename(path))[0],
+                PickleReader(
+                    source=path,
+                    mask_source=path,
+                    size=(height, width),
+                    bands=BANDS if num_bands == len(BANDS) else None,
+                    num_bands=num_bands,
+                    days=sample['doy'],
+                    label_map=self.label_map,
+                ),
             )
 
     @staticmethod
@@ -111,14 +148,3 @@ class PASTIS24Dataset(SITSDataset):
             if not entry.endswith(('.pickle', '.pkl')):
                 raise ValueError(f'{listing}, line {line}: {entry!r}; expected a path of a .pickle')
         return [os.path.join(data_root, entry) for entry in entries]
-
-    @staticmethod
-    def read_series(info: dict, dates: np.ndarray) -> np.ndarray:
-        """Read (T', C, h, w) digital numbers."""
-        return load_window(info['img_path'])['img'][dates]
-
-    @staticmethod
-    def read_mask(info: dict) -> np.ndarray:
-        """Read (h, w) uint8 classes, 255 where void."""
-        path = info['seg_map_path']
-        return to_classes(load_window(path)['labels'], info['label_map'], path)

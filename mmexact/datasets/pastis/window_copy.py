@@ -50,7 +50,7 @@ class WindowLayout:
     @property
     def windows(self) -> list[Window]:
         """The windows in the order of the sample ids."""
-        return [w for w in window_grid(self.patch_size, self.window_size, 'PASTIS') if w]
+        return window_grid(self.patch_size, self.window_size, 'PASTIS')
 
     @property
     def border(self) -> np.ndarray:
@@ -80,7 +80,7 @@ class WindowLayout:
         return series
 
     def read(
-        self, path: str, stored: tuple[int, int], dates: np.ndarray, window: Window | None
+        self, path: str, stored: tuple[int, int], dates: np.ndarray, window: Window
     ) -> np.ndarray:
         """Read some dates from a file of the copy.
 
@@ -88,7 +88,8 @@ class WindowLayout:
             path: The file.
             stored: Its numbers of dates and bands.
             dates: (T',) which of the dates.
-            window: A window of the layout; None reads the whole patch.
+            window: Pixels to read. One of the layout lies in one piece; others are cut out of the
+                whole patch.
 
         Returns:
             (T', C, h, w) in the type of the file.
@@ -96,7 +97,7 @@ class WindowLayout:
         (available, bands), size = stored, self.window_size
         shape = (len(dates), bands, size, size)
         planes = dates[:, None] * bands + np.arange(bands)
-        if window is not None:
+        if window in self.windows:
             first = self.number(window) * available * bands
             return read_planes(path, first + planes.ravel()).reshape(shape)
         firsts = np.arange(len(self.windows))[:, None, None] * available * bands
@@ -106,7 +107,9 @@ class WindowLayout:
             if self.border.any()
             else np.empty((len(dates), bands, 0), windows.dtype)
         )
-        return self.join(windows.reshape(-1, *shape), border)
+        row, column, height, width = window
+        patch = self.join(windows.reshape(-1, *shape), border)
+        return patch[..., row : row + height, column : column + width]
 
 
 def border_path(path: str) -> str:

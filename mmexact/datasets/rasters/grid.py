@@ -10,7 +10,7 @@ from rasterio.crs import CRS
 from rasterio.io import DatasetReader
 
 from mmexact.datasets.rasters.files import open_raster
-from mmexact.sits import Window
+from mmexact.sits import Georeference, Window
 
 TOLERANCE = 0.01
 """Pixels by which two rasters may be shifted and still count as aligned."""
@@ -32,12 +32,12 @@ class Grid:
     crs: str | None
     transform: Affine
 
-    def georeference(self, window: Window | None) -> dict:
-        """Return ``crs`` (WKT or None) and ``transform`` (six floats) of a window."""
-        row, column = window[:2] if window else (0, 0)
+    def georeference(self, window: Window) -> Georeference:
+        """Return where a window lies."""
+        row, column = window[:2]
         a, b, c, d, e, f = self.transform[:6]
         corner = (c + a * column + b * row, f + d * column + e * row)
-        return dict(crs=self.crs, transform=(a, b, corner[0], d, e, corner[1]))
+        return Georeference(self.crs, (a, b, corner[0], d, e, corner[1]))
 
 
 class Axis(NamedTuple):

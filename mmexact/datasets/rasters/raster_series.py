@@ -1,26 +1,91 @@
 """A user's own data: dated rasters of an area, with a raster of labels or a table of them."""
 
+import copy
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from mmseg.registry import DATASETS
 
 from mmexact.datasets.label_places import Area, LabelSettings
-from mmexact.datasets.labels import check_labels
 from mmexact.datasets.rasters.files import open_raster, read_window
 from mmexact.datasets.rasters.gaps import fill_gaps, hide_gaps
 from mmexact.datasets.rasters.grid import check_grid
 from mmexact.datasets.rasters.search import find_series
 from mmexact.datasets.rasters.series import RasterSeries
+from mmexact.datasets.reader import PatchReader
 from mmexact.datasets.sits_dataset import SITSDataset, window_grid
 from mmexact.datasets.weak_labels import read_weak_labels, report
-from mmexact.sits import IGNORED
+from mmexact.masks import check_labels
+from mmexact.sits import IGNORED, Georeference, Window
 
 DRAWS = 100
 """Windows that training draws in place of one that was never observed, before it gives up."""
+
+
+@dataclass(eq=False, kw_only=True)
+class RasterReader(PatchReader):
+    """Reads an area.
+
+    Attributes:
+        series: Its dates.
+        gaps: What becomes of a date at which a pixel was not observed.
+        codes: Class by value of the label raster; None where the values are classes.
+        other_codes: Class of values that ``codes`` does not list.
+        num_classes: Number of classes.
+    """
+
+    series: RasterSeries
+    source: str
+    mask_source: str | None
+    size: tuple[int, int]
+    bands: Sequence[str] | None
+    num_bands: int
+    days: np.ndarray
+    gaps: str
+    codes: Mapping[int, int] | None
+    other_codes: int
+    num_classes: int
+
+    def read(self, dates: np.ndarray, window: Window) -> np.ndarray:
+        """Read (T', C, h, w), masked and 0 where there are gaps that were not filled."""
+        values, valid = self.series.read(dates, window)
+        if valid.all():
+            return values
+        if self.gaps == 'pad':
+            return hide_gaps(values, valid)
+        return fill_gaps(values, valid, self.series.days(dates))
+
+    def read_observed(self, dates: np.ndarray, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """Read what was really observed; see :class:`PatchReader`."""
+        values, valid = self.series.read(dates, window)
+        return np.where(valid, values, 0), valid
+
+    def clear_shares(self, window: Window) -> np.ndarray:
+        """Return the share of a window that no cloud hides at each date, float (T,)."""
+        return self.series.clear_shares(window)
+
+    def georeference(self, window: Window) -> Georeference:
+        """Return where a window lies on the ground."""
+        return self.series.georeference(window)
+
+    def read_mask(self, window: Window) -> np.ndarray:
+        """Read (h, w) uint8 classes, 255 where there is no data or the code is ignored."""
+        path = str(self.mask_source)
+        values = read_window(open_raster(path), (1,), window)[0]
+        if values.dtype.kind not in 'iu':
+            raise ValueError(f'{path}: labels of type {values.dtype}; expected integers')
+        if self.codes is None:
+            labels = values.filled(IGNORED)
+            check_labels(labels, self.num_classes, path)
+            return labels.astype(np.uint8)
+        mask = np.full(values.shape, self.other_codes, dtype=np.uint8)
+        mask[np.ma.getmaskarray(values)] = IGNORED
+        for code, label in self.codes.items():
+            mask[values.data == code] = label
+        return mask
 
 
 @DATASETS.register_module()
@@ -30,11 +95,7 @@ class RasterSeriesDataset(SITSDataset):
     The finest raster of the first date defines the grid of an area, and coarser bands are
     interpolated onto it. What was not observed, because there are no data or a cloud hides it, is
     interpolated in time or becomes padding; pixels that were never observed are 0 and ignored in
-    masks, and training leaves windows out in which no pixel was. Besides what
-    :class:`SITSDataset` says, an entry of the data list has ``georeference``: ``crs`` (WKT or
-    None) and ``transform`` (six floats) of the window, and ``read_clear_shares``, from which
-    :class:`LoadSITS` chooses dates by least cloud.
-
+    masks, and training leaves windows out in which no pixel was.
     A window of a tiled file costs its tiles; one of an untiled file costs its rows over the whole
     width, so tile large rasters.
 
@@ -100,10 +161,9 @@ class RasterSeriesDataset(SITSDataset):
         self.labels = None if labels is None else self._label_settings(labels)
         if self.labels is not None and kwargs.get('image_labels_file') is not None:
             raise ValueError('labels and image_labels_file are both set; expected one of them')
-        self.rasters: dict[str, RasterSeries] = {}
         super().__init__(data_root=data_root, **kwargs)
 
-    def load_patches(self) -> Iterator[dict]:
+    def load_patches(self) -> Iterator[tuple[str, PatchReader]]:
         """Yield the areas."""
         root = self.data_root or ''
         if not os.path.isdir(root or '.'):
@@ -113,26 +173,28 @@ class RasterSeriesDataset(SITSDataset):
             )
         for name, paths in self.series.items():
             search = {**self.search, **(paths.get('search') or {})}
-            rasters = find_series(root, str(paths['rasters']), search)
-            self.rasters[name] = rasters
-            mask_path = paths.get('mask') and os.path.join(root, str(paths['mask']))
-            if mask_path:
-                check_grid(mask_path, rasters, search.get('crs'))
-            patch = dict(
-                patch=name,
-                series=name,
-                size=rasters.size,
-                num_bands=rasters.num_bands,
-                img_path=rasters.source,
-                seg_map_path=mask_path,
-                day_of_year=rasters.day_of_year(),
+            series = find_series(root, str(paths['rasters']), search)
+            mask_path = None
+            if paths.get('mask') and self.with_masks:
+                mask_path = os.path.join(root, str(paths['mask']))
+                check_grid(mask_path, series, search.get('crs'))
+            bands = search.get('bands') or [None]
+            yield (
+                name,
+                RasterReader(
+                    series=series,
+                    source=series.source,
+                    mask_source=mask_path,
+                    size=series.size,
+                    bands=bands if all(isinstance(band, str) for band in bands) else None,
+                    num_bands=series.num_bands,
+                    days=series.day_of_year(),
+                    gaps=self.gaps,
+                    codes=self.codes,
+                    other_codes=self.other_codes,
+                    num_classes=len(self._metainfo['classes']),
+                ),
             )
-            if mask_path and self.labelled_by_masks:
-                num_classes = len(self._metainfo['classes'])
-                patch['mask'] = self.read_mask(
-                    self._attach(dict(patch, window=None, num_classes=num_classes))
-                )
-            yield patch
 
     @staticmethod
     def _label_settings(labels: Mapping[str, Any]) -> LabelSettings:
@@ -156,41 +218,31 @@ class RasterSeriesDataset(SITSDataset):
     def _place_labels(self, data_list: list[dict], settings: LabelSettings) -> list[dict]:
         """Keep the windows for which the points or polygons have labels."""
         areas, numbers = [], {}
-        for name, rasters in self.rasters.items():
+        for name, reader in self.readers.items():
+            rasters = reader.series  # type: ignore[attr-defined]
             windows = window_grid(rasters.size, self.window_size, name)
             numbers.update({(name, window): index for index, window in enumerate(windows)})
-            places = [window or (0, 0, *rasters.size) for window in windows]
             days = (rasters.times[0].date(), rasters.times[-1].date())
-            areas.append(Area(name, places, rasters.crs, rasters.transform, days))
+            areas.append(Area(name, windows, rasters.crs, rasters.transform, days))
         path = os.path.join(self.data_root or '', settings.file)
         weak = read_weak_labels(path, settings, self._metainfo['classes'], areas, self.background)
         labelled = []
         for info in data_list:
-            name, number = info['series'], numbers[info['series'], info['window']]
+            name, number = info['patch'], numbers[info['patch'], info['window']]
             if weak.labelled[name][number]:
                 labelled.append(dict(info, gt_score=weak.scores[name][number]))
         report(weak, settings, [info['gt_score'] for info in labelled], len(data_list))
         return labelled
 
-    def _attach(self, info: dict) -> dict:
-        rasters = self.rasters[info['series']]
-        return dict(
-            info,
-            rasters=rasters,
-            gaps=self.gaps,
-            codes=self.codes,
-            other_codes=self.other_codes,
-            georeference=rasters.georeference(info['window']),
-        )
-
     def get_data_info(self, idx: int) -> dict:
-        """Return an entry of the data list, with what all windows of a series share."""
-        info = self._attach(super().get_data_info(idx))
-        return dict(
-            info,
-            read_clear_shares=type(self).read_clear_shares,
-            skip_unobserved=not self.test_mode,
-        )
+        """Return an entry of the data list; training skips windows that were never observed."""
+        return dict(super().get_data_info(idx), skip_unobserved=not self.test_mode)
+
+    def for_prediction(self) -> SITSDataset:
+        """Return the same data to be mapped; see :class:`SITSDataset`."""
+        unlabelled = copy.copy(self)
+        unlabelled.labels = None
+        return super(RasterSeriesDataset, unlabelled).for_prediction()
 
     def prepare_data(self, idx: int) -> Any:
         """Run the pipeline on a window; in training on another one instead of one never observed.
@@ -208,36 +260,3 @@ class RasterSeriesDataset(SITSDataset):
             f'{self.get_data_info(idx)["img_path"]}; check nodata and clouds of search='
             f'{self.search} (is the threshold in the units of the mask?)'
         )
-
-    @staticmethod
-    def read_series(info: dict, dates: np.ndarray) -> np.ndarray:
-        """Read (T', C, h, w), masked and 0 where there are gaps that were not filled."""
-        values, valid = info['rasters'].read(dates, info['window'])
-        if valid.all():
-            return values
-        if info['gaps'] == 'pad':
-            return hide_gaps(values, valid)
-        return fill_gaps(values, valid, info['rasters'].days(dates))
-
-    @staticmethod
-    def read_clear_shares(info: dict) -> np.ndarray:
-        """Return the share of a window that no cloud hides at each date, float (T,)."""
-        return info['rasters'].clear_shares(info['window'])
-
-    @staticmethod
-    def read_mask(info: dict) -> np.ndarray:
-        """Read (h, w) uint8 classes, 255 where there is no data or the code is ignored."""
-        path = info['seg_map_path']
-        window = info['window'] or (0, 0, *info['size'])
-        values = read_window(open_raster(path), (1,), window)[0]
-        if values.dtype.kind not in 'iu':
-            raise ValueError(f'{path}: labels of type {values.dtype}; expected integers')
-        if info['codes'] is None:
-            labels = values.filled(IGNORED)
-            check_labels(labels, info['num_classes'], path)
-            return labels.astype(np.uint8)
-        mask = np.full(values.shape, info['other_codes'], dtype=np.uint8)
-        mask[np.ma.getmaskarray(values)] = IGNORED
-        for code, label in info['codes'].items():
-            mask[values.data == code] = label
-        return mask

@@ -51,18 +51,18 @@ class RasterSeries(Grid):
         seconds = [(self.times[index] - self.times[0]).total_seconds() for index in dates]
         return np.array(seconds) / 86400
 
-    def read(self, dates: np.ndarray, window: Window | None) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, dates: np.ndarray, window: Window) -> tuple[np.ndarray, np.ndarray]:
         """Read a window of the chosen dates.
 
         Args:
             dates: (T',) indices into the series.
-            window: Pixels to read; None for all.
+            window: Pixels to read.
 
         Returns:
             Values (T', C, h, w) in the type of the files, and where they are valid: neither no data
             nor hidden by a cloud, bool of that shape.
         """
-        window, wanted = window or (0, 0, *self.size), [int(date) for date in dates]
+        wanted = [int(date) for date in dates]
         values, valid = self.planes.read(wanted, window)
         if self.clouds is not None:
             valid &= self._clear(self.clouds, wanted, window)[:, None]
@@ -70,13 +70,12 @@ class RasterSeries(Grid):
             values = self.offset.apply(values, [self.times[date] for date in wanted])
         return values, valid
 
-    def clear_shares(self, window: Window | None) -> np.ndarray:
+    def clear_shares(self, window: Window) -> np.ndarray:
         """Return which share of a window is clear at each date, float (T,) in 0..1.
 
         By the cloud mask or, without one, by what the first band has no data for. One date is read
         at a time, so that the window may be the whole area.
         """
-        window = window or (0, 0, *self.size)
         shares = []
         for date in range(len(self.times)):
             if self.clouds is not None:

@@ -6,6 +6,7 @@ from mmcv.transforms import BaseTransform
 from mmseg.datasets.transforms import PackSegInputs
 from mmseg.registry import TRANSFORMS
 
+from mmexact.masks import read_mask
 from mmexact.sits import IGNORED, fold_time, to_image
 
 WIDER = {'uint8': 'int16', 'int8': 'int16', 'uint16': 'int32', 'float16': 'float32'}
@@ -28,20 +29,24 @@ META_KEYS = (
 )
 
 
-def clear_shares(results: dict) -> np.ndarray:
-    """Return the share of clear pixels of each date, float (T,), of an entry of the data list.
+def load_mask(info: dict) -> np.ndarray:
+    """Read the mask of an entry of a :class:`SITSDataset`, a pseudo mask where it has those.
+
+    Returns:
+        uint8 (h, w), index of the class, 255 ignored.
 
     Raises:
-        ValueError: The dataset does not know about clouds.
+        ValueError: The dataset has no mask for this window, or one that does not fit.
     """
-    if 'clear_shares' in results:
-        return results['clear_shares']
-    if 'read_clear_shares' not in results:
+    if info['seg_map_path'] is None:
         raise ValueError(
-            f"date_choice='clear' of LoadSITS: the dataset of {results.get('sample_id')!r} does "
-            f"not know about clouds; expected a RasterSeriesDataset, or 'even', 'random' or 'first'"
+            f'{info["sample_id"]}: there is no mask to load; give the dataset masks or a '
+            f'pseudo_label_dir, or take LoadSITSAnnotations out of the pipeline'
         )
-    return results['read_clear_shares'](results)
+    if info['pseudo_mask']:
+        return read_mask(info['seg_map_path'], info['size'], info['num_classes'])
+    mask: np.ndarray = info['reader'].read_mask(info['window'])
+    return mask
 
 
 def _even(available: int, wanted: int) -> np.ndarray:
@@ -87,8 +92,8 @@ class LoadSITS(BaseTransform):
 
         Args:
             available: Number of dates.
-            results: Entry of the data list, to look for clouds in: ``clear_shares`` (T,), the share
-                of clear pixels of each date, or the function ``read_clear_shares``.
+            results: Entry of the data list, to look for clouds in: by ``clear_shares`` (T,), the
+                share of clear pixels of each date, or by its ``reader``.
 
         Raises:
             ValueError: The dataset does not know about clouds.
@@ -99,7 +104,11 @@ class LoadSITS(BaseTransform):
         if self.date_choice == 'random':
             return np.sort(np.random.permutation(available)[:wanted])
         if self.date_choice == 'clear':
-            return self._clearest(clear_shares(results or {}), wanted)
+            assert results is not None
+            shares = results.get('clear_shares')
+            if shares is None:
+                shares = results['reader'].clear_shares(results['window'])
+            return self._clearest(shares, wanted)
         return _even(available, wanted)
 
     @staticmethod
@@ -113,7 +122,7 @@ class LoadSITS(BaseTransform):
         """Load the series of one entry of a :class:`SITSDataset`."""
         dates = self.choose(len(results['day_of_year']), results)
         planes = days = results['day_of_year'][dates]
-        series = results['read_series'](results, dates)
+        series = results['reader'].read(dates, results['window'])
         if isinstance(series, np.ma.MaskedArray):
             hidden = np.logical_or.reduce(series.mask, axis=1)
             results['unobserved'] = hidden.all(0)
@@ -142,17 +151,8 @@ class LoadSITSAnnotations(BaseTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        """Load the mask of one entry of a :class:`SITSDataset`.
-
-        Raises:
-            ValueError: The dataset has no mask for this window.
-        """
-        if results['seg_map_path'] is None:
-            raise ValueError(
-                f'{results["sample_id"]}: there is no mask to load; give the dataset masks or a '
-                f'pseudo_label_dir, or take LoadSITSAnnotations out of the pipeline'
-            )
-        mask = results['read_mask'](results)
+        """Load the mask of one entry of a :class:`SITSDataset`; see :func:`load_mask`."""
+        mask = load_mask(results)
         if 'unobserved' in results:
             mask = np.where(results['unobserved'], np.uint8(IGNORED), mask)
         results['gt_seg_map'] = mask

@@ -11,7 +11,7 @@ import pytest
 from tfrecord.reader import tfrecord_loader
 
 from mmexact.datasets.labels import presence
-from mmexact.datasets.mtlcc.mtlcc import CODES, MTLCCDataset, to_classes
+from mmexact.datasets.mtlcc.mtlcc import CODES, MTLCCDataset, TileReader
 from mmexact.datasets.mtlcc.tiles import load_tile, read_bands
 from mmexact.datasets.synthetic.mtlcc_tree import write_mtlcc_tree, write_pickle, write_tfrecord
 from mmexact.datasets.transforms.loading import LoadSITS, LoadSITSAnnotations, PackSITSInputs
@@ -50,7 +50,7 @@ def test_entries(tree, folder):
     assert dataset.metainfo['background'] is False
     info = dataset.get_data_info(1)
     assert info['size'] == (12, 12)
-    assert info['window'] is None
+    assert info['window'] == (0, 0, 12, 12)
     assert info['num_classes'] == 17
     assert info['day_of_year'].tolist() == list(DAYS)  # two padded dates are gone
     # Sugar beet (0) and maize (16) occur; code 4 does not count, nor does unknown.
@@ -72,9 +72,13 @@ def test_masks_by_hand(tree, folder):
 
 
 def test_codes_by_hand():
-    codes = np.array([0, 1, 2, 3, 4, 5, 8, 9, 22, 25, 26, 27, 200], np.uint8)
+    codes = np.array([[0, 1, 2, 3, 4, 5, 8, 9, 22, 25, 26, 27, 200]], np.uint8)
     classes = [255, 0, 1, 2, 255, 3, 4, 5, 12, 15, 16, 255, 255]
-    assert to_classes(codes, None).tolist() == classes
+    reader = TileReader(
+        source='', mask_source='', size=(1, 13), days=np.array([1]), codes=codes, label_map=None
+    )
+    assert reader.read_mask((0, 0, 1, 13)).tolist() == [classes]
+    assert reader.read_mask((0, 2, 1, 3)).tolist() == [classes[2:5]]
     assert list(CODES) == [1, 2, 3, 5, 8, 9, 12, 13, 15, 16, 17, 19, 22, 23, 24, 25, 26]
 
 
@@ -132,8 +136,8 @@ def test_tiles_can_be_cut_into_windows(tree):
 def test_presence_without_background():
     mask = np.zeros((10, 10), np.uint8)  # class 0 is a crop
     mask[0, :2], mask[1, :1], mask[2:4] = 1, 2, 255
-    assert presence(mask, [None], 3, background=False).tolist() == [[1, 1, 0]]
-    assert presence(mask, [None], 2, background=True).tolist() == [[1, 0]]
+    assert presence(mask, [(0, 0, 10, 10)], 3, background=False).tolist() == [[1, 1, 0]]
+    assert presence(mask, [(0, 0, 10, 10)], 2, background=True).tolist() == [[1, 0]]
 
 
 def test_image_labels_from_a_file_name_any_class(tree, tmp_path):

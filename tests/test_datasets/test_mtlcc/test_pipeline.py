@@ -82,7 +82,7 @@ def test_from_a_tree_to_masks_and_a_segmentor(tree, folder, tmp_path):
         counts += np.bincount(mask.ravel(), minlength=256)
         # A mask holds nothing but crops that occur, under the index that the labels have.
         assert set(np.unique(mask)) <= {*np.flatnonzero(info['gt_score']).tolist(), 255}
-        truth = dataset.read_mask(info)
+        truth = info['reader'].read_mask(info['window'])
         hits += (mask == truth)[truth != 255].sum()
         compared += (truth != 255).sum()
     assert counts[:17].sum() > 0 < counts[255]

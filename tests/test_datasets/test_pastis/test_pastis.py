@@ -69,13 +69,13 @@ def test_days_of_year_come_from_the_calendar(tmp_path, dates_as_text):
 
 def test_a_window_is_read_from_where_it_lies(root):
     info = build(root).get_data_info(5)
-    window = info['read_series'](info, np.array([1, 4]))
+    window = info['reader'].read(np.array([1, 4]), info['window'])
     assert window.dtype == np.int16
     assert window.flags.c_contiguous
     assert type(window) is np.ndarray
     expected = position_code(5, 3, *SIZE)[[1, 4], :, 4:8, 8:12] + 7
     np.testing.assert_array_equal(window, expected)
-    mask = info['read_mask'](info)
+    mask = info['reader'].read_mask(info['window'])
     assert mask.dtype == np.uint8
     np.testing.assert_array_equal(mask, np.repeat([[4], [5], [6], [7]], 4, axis=1))
 
@@ -83,14 +83,14 @@ def test_a_window_is_read_from_where_it_lies(root):
 def test_a_whole_patch_is_read(root):
     info = build(root, window_size=None).get_data_info(0)
     expected = position_code(5, 3, *SIZE)[[0, 2]] + 7
-    np.testing.assert_array_equal(info['read_series'](info, np.array([0, 2])), expected)
+    np.testing.assert_array_equal(info['reader'].read(np.array([0, 2]), info['window']), expected)
 
 
 def test_void_is_ignored_and_a_mask_alone_is_accepted(root):
     info = build(root).get_data_info(0)
-    assert info['read_mask'](info)[0].tolist() == [0, 18, 255, 0]
+    assert info['reader'].read_mask(info['window'])[0].tolist() == [0, 18, 255, 0]
     np.save(root / 'ANNOTATIONS' / 'TARGET_7.npy', striped().astype(np.int64))
-    assert info['read_mask'](info)[0].tolist() == [0, 18, 255, 0]
+    assert info['reader'].read_mask(info['window'])[0].tolist() == [0, 18, 255, 0]
 
 
 def test_band_statistics_are_averaged_over_the_folds(root):
@@ -199,15 +199,15 @@ def test_pickles_are_windows(tmp_path, protocol):
     assert [dataset.get_data_info(i)['sample_id'] for i in range(2)] == ['40562_9', '40562_10']
     assert len(build24(root, folds=(4,))) == 1
     info = dataset.get_data_info(1)
-    assert info['window'] is None
+    assert info['window'] == (0, 0, 4, 4)
     assert info['size'] == (4, 4)
     assert info['day_of_year'].tolist() == list(DAYS)
     assert np.flatnonzero(info['gt_score']).tolist() == [3, 4, 5, 6]
-    series = info['read_series'](info, np.array([0, 3]))
+    series = info['reader'].read(np.array([0, 3]), info['window'])
     np.testing.assert_array_equal(series, position_code(5, 3, 4, 4)[[0, 3]] + 1)
-    np.testing.assert_array_equal(info['read_mask'](info)[:, 0], [4, 5, 6, 7])
+    np.testing.assert_array_equal(info['reader'].read_mask(info['window'])[:, 0], [4, 5, 6, 7])
     info = dataset.get_data_info(0)
-    assert info['read_mask'](info)[0].tolist() == [0, 18, 255, 0]
+    assert info['reader'].read_mask(info['window'])[0].tolist() == [0, 18, 255, 0]
 
 
 def test_numpy_1_pickles_are_read(tmp_path):

@@ -64,7 +64,7 @@ def test_patches_without_a_border_are_copied(tmp_path):
     assert not (tmp_path / 'copy' / 'DATA_S2' / 'BORDER_7.npy').exists()
     pair = [build(place, folds=[1], window_size=None) for place in (root, tmp_path / 'copy')]
     infos = [dataset.get_data_info(0) for dataset in pair]
-    series = [info['read_series'](info, np.array([1, 3])) for info in infos]
+    series = [info['reader'].read(np.array([1, 3]), info['window']) for info in infos]
     np.testing.assert_array_equal(*series)
 
 

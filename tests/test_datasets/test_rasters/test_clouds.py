@@ -55,7 +55,7 @@ def build(root, *pipeline, clouds=SCL, **kwargs):
 
 def read(dataset, index=0):
     info = dataset.get_data_info(index)
-    return info['read_series'](info, np.arange(len(info['day_of_year'])))
+    return info['reader'].read(np.arange(len(info['day_of_year'])), info['window'])
 
 
 def test_a_hidden_date_is_padding_for_that_pixel(root):
@@ -158,7 +158,7 @@ def test_the_clearest_dates_of_a_window_are_chosen(root):
     # Upper left 4 x 4: none, 1, 2 and 3 of its four 20 m pixels are hidden.
     dataset = build(root, LoadSITS(2, 'clear'))
     info = dataset.get_data_info(0)
-    assert info['read_clear_shares'](info).tolist() == [1, 0.75, 0.5, 0.25]
+    assert info['reader'].clear_shares(info['window']).tolist() == [1, 0.75, 0.5, 0.25]
     assert dataset[0]['day_of_year'].tolist() == [1, 11]
     # Lower left: the second date is hidden.
     assert build(root, LoadSITS(3, 'clear'))[2]['day_of_year'].tolist() == [1, 21, 31]
@@ -172,7 +172,7 @@ def test_without_a_mask_missing_values_count(root):
     values[:, 0, :3] = 0
     write_raster(root / 'bands' / f'{TIMES[2]}.tif', values, nodata=0)
     info = build(root, clouds=None).get_data_info(0)
-    assert info['read_clear_shares'](info).tolist() == [1, 1, 13 / 16, 1]
+    assert info['reader'].clear_shares(info['window']).tolist() == [1, 1, 13 / 16, 1]
 
 
 def test_a_dataset_that_knows_nothing_about_clouds_is_named(tmp_path):
@@ -181,9 +181,7 @@ def test_a_dataset_that_knows_nothing_about_clouds_is_named(tmp_path):
     root = write_pastis(tmp_path, {7: np.zeros((8, 8), np.uint8)})
     pipeline = [LoadSITS(2, 'clear')]
     dataset = PASTISDataset(data_root=str(root), folds=[1], window_size=4, pipeline=pipeline)
-    with pytest.raises(
-        ValueError, match=r"'clear' of LoadSITS: the dataset of '7_0' does not know"
-    ):
+    with pytest.raises(ValueError, match=r"S2_7.npy: .* does not know about clouds.*'clear' of"):
         dataset[0]
 
 

@@ -32,7 +32,7 @@ def build(root, name, search=None, **kwargs):
 
 def read(dataset, index=0):
     info = dataset.get_data_info(index)
-    return info['read_series'](info, np.arange(len(info['day_of_year'])))
+    return info['reader'].read(np.arange(len(info['day_of_year'])), info['window'])
 
 
 @pytest.mark.parametrize('name', ['cube.zarr', 'cube.nc'])
@@ -42,9 +42,9 @@ def test_a_window_of_a_cube(tmp_path, name, south_up):
     dataset = build(tmp_path, name, dict(bands=('B08', 'B02')))
     info = dataset.get_data_info(5)
     assert info['day_of_year'].tolist() == [365, 5, 60]
-    assert info['georeference']['transform'] == (10, 0, 500080, 0, -10, 5099960)
-    assert rasterio.crs.CRS.from_wkt(info['georeference']['crs']).to_epsg() == 32633
-    window = info['read_series'](info, np.array([0, 2]))
+    assert info['georeference'].transform == (10, 0, 500080, 0, -10, 5099960)
+    assert rasterio.crs.CRS.from_wkt(info['georeference'].crs).to_epsg() == 32633
+    window = info['reader'].read(np.array([0, 2]), info['window'])
     assert window.dtype == np.int16
     np.testing.assert_array_equal(window, VALUES[[0, 2]][:, [2, 0], 4:8, 8:12])
 
@@ -77,7 +77,7 @@ def test_one_variable_for_each_band(tmp_path):
     window = read(dataset, 1)
     np.testing.assert_array_equal(window.data[0], VALUES[0, [1, 0], :4, 4:8])
     assert window.mask.all((1, 2, 3)).tolist() == [False, True, False]
-    assert dataset.rasters['area'].crs is not None
+    assert dataset.get_data_info(0)['georeference'].crs is not None
     assert read(build(tmp_path, 'cube.zarr', dict(clouds=dict(band='SCL')))).shape[1] == 3
 
 
@@ -161,9 +161,9 @@ def test_what_is_wrong_with_a_cube_is_named(tmp_path, change, search, message):
 
 def test_a_crs_can_be_given_but_must_make_sense(tmp_path):
     write_cube(tmp_path / 'cube.nc', make_cube(VALUES, BANDS, TIMES, crs=None))
-    assert build(tmp_path, 'cube.nc').get_data_info(0)['georeference']['crs'] is None
+    assert build(tmp_path, 'cube.nc').get_data_info(0)['georeference'].crs is None
     dataset = build(tmp_path, 'cube.nc', dict(crs='EPSG:32633'))
-    assert 'UTM zone 33N' in dataset.get_data_info(0)['georeference']['crs']
+    assert 'UTM zone 33N' in dataset.get_data_info(0)['georeference'].crs
     cube = make_cube(VALUES, BANDS, TIMES, crs=None).assign_attrs(crs='my own')
     write_cube(tmp_path / 'other.nc', cube)
     with pytest.raises(ValueError, match=r"other.nc: CRS 'my own'"):
@@ -204,9 +204,9 @@ def test_only_the_window_is_read(tmp_path):
             chunk.write_bytes(b'damaged')
     dataset = build(tmp_path, 'cube.zarr')
     info = dataset.get_data_info(0)
-    assert info['read_series'](info, np.array([0])).shape == (1, 3, 4, 4)
+    assert info['reader'].read(np.array([0]), info['window']).shape == (1, 3, 4, 4)
     with pytest.raises(ValueError, match=r'reflectance cannot be read at row 0.*complete'):
-        info['read_series'](info, np.array([1]))
+        info['reader'].read(np.array([1]), info['window'])
 
 
 def test_cubes_of_the_writer_lie_on_the_grid_of_the_rasters():

@@ -30,7 +30,7 @@ def build(root, rasters='**/*.tif', search=None, **kwargs):
 
 def read(dataset, index=0):
     info = dataset.get_data_info(index)
-    return info['read_series'](info, np.arange(len(info['day_of_year'])))
+    return info['reader'].read(np.arange(len(info['day_of_year'])), info['window'])
 
 
 @pytest.mark.parametrize(
@@ -51,8 +51,8 @@ def test_formats_of_gdal(tmp_path, driver, options):
         copy_raster(source, tmp_path / 'series' / f'2018{month:02}15.x', driver=driver, **options)
     dataset = build(tmp_path, 'series/*.x', dict(bands=[3, 1]), gaps='pad', window_size=10)
     info = dataset.get_data_info(0)
-    assert info['georeference']['transform'] == CORNER[:6]
-    assert rasterio.crs.CRS.from_wkt(info['georeference']['crs']).to_epsg() == 32633
+    assert info['georeference'].transform == CORNER[:6]
+    assert rasterio.crs.CRS.from_wkt(info['georeference'].crs).to_epsg() == 32633
     window = read(dataset)
     assert window.dtype == np.uint16
     np.testing.assert_array_equal(window.data, values[:, [2, 0], :10, :10])
@@ -108,7 +108,7 @@ def test_a_stack_of_all_dates_and_bands(stack, search):
     assert dataset.get_data_info(0)['day_of_year'].tolist() == [5, 60]
     np.testing.assert_array_equal(read(dataset, 1), position_code(2, 2, *SIZE)[..., :4, 4:8])
     info = build(stack, 'stack.tif', dict(search, bands=('B08',))).get_data_info(5)
-    window = info['read_series'](info, np.array([1]))
+    window = info['reader'].read(np.array([1]), info['window'])
     np.testing.assert_array_equal(window, position_code(2, 2, *SIZE)[1:, 1:, 4:8, 8:12])
 
 
@@ -267,8 +267,8 @@ def test_a_finer_raster_has_a_place_for_masks_only(tmp_path):
 def test_rasters_without_a_crs(tmp_path):
     for name in ('20170105.tif', '20170301.tif'):
         write_raster(tmp_path / name, position_code(1, 2, *SIZE)[0], crs=None)
-    assert build(tmp_path).get_data_info(0)['georeference']['crs'] is None
-    crs = build(tmp_path, search=dict(crs='EPSG:32633')).get_data_info(0)['georeference']['crs']
+    assert build(tmp_path).get_data_info(0)['georeference'].crs is None
+    crs = build(tmp_path, search=dict(crs='EPSG:32633')).get_data_info(0)['georeference'].crs
     assert rasterio.crs.CRS.from_wkt(crs).to_epsg() == 32633
     with pytest.raises(ValueError, match=r"crs='mine'.*expected e.g. 'EPSG:32633'"):
         build(tmp_path, search=dict(crs='mine'))

@@ -59,7 +59,7 @@ def build(root, rasters='series/*.tif', mask='landcover.tif', search=None, **kwa
 
 def read(dataset, index=0):
     info = dataset.get_data_info(index)
-    return info['read_series'](info, np.arange(len(info['day_of_year'])))
+    return info['reader'].read(np.arange(len(info['day_of_year'])), info['window'])
 
 
 def test_windows_of_a_series_in_chronological_order(root):
@@ -69,7 +69,7 @@ def test_windows_of_a_series_in_chronological_order(root):
     assert info['sample_id'] == 'area_5'
     assert info['window'] == (4, 8, 4, 4)
     assert info['day_of_year'].tolist() == DAYS
-    window = info['read_series'](info, np.array([1, 3]))
+    window = info['reader'].read(np.array([1, 3]), info['window'])
     assert window.dtype == np.int16
     np.testing.assert_array_equal(window, position_code(5, 2, *SIZE)[[1, 3], :, 4:8, 8:12])
 
@@ -77,21 +77,21 @@ def test_windows_of_a_series_in_chronological_order(root):
 def test_a_window_knows_where_it_lies(root):
     georeference = build(root).get_data_info(5)['georeference']
     # 8 columns of 10 m east and 4 rows south of the corner.
-    assert georeference['transform'] == (10, 0, 500080, 0, -10, 5099960)
-    assert rasterio.crs.CRS.from_wkt(georeference['crs']).to_epsg() == 32633
+    assert georeference.transform == (10, 0, 500080, 0, -10, 5099960)
+    assert rasterio.crs.CRS.from_wkt(georeference.crs).to_epsg() == 32633
     whole = build(root, window_size=None).get_data_info(0)
-    assert whole['georeference']['transform'] == CORNER[:6]
+    assert whole['georeference'].transform == CORNER[:6]
     assert read(build(root, window_size=None)).shape == (5, 2, *SIZE)
 
 
 def test_codes_become_classes(root):
     dataset = build(root)
     info = dataset.get_data_info(1)
-    assert info['read_mask'](info).tolist() == [[1, 1, 2, 2]] * 4
+    assert info['reader'].read_mask(info['window']).tolist() == [[1, 1, 2, 2]] * 4
     info = dataset.get_data_info(0)
-    assert info['read_mask'](info).tolist() == [[255, 1, 1, 1]] + [[1] * 4] * 3
+    assert info['reader'].read_mask(info['window']).tolist() == [[255, 1, 1, 1]] + [[1] * 4] * 3
     info = dataset.get_data_info(4)
-    assert info['read_mask'](info)[1].tolist() == [1, 255, 2, 2]
+    assert info['reader'].read_mask(info['window'])[1].tolist() == [1, 255, 2, 2]
     scores = [dataset.get_data_info(index)['gt_score'].tolist() for index in range(6)]
     assert scores == [[1, 0], [1, 1], [0, 1]] * 2
 
@@ -99,15 +99,15 @@ def test_codes_become_classes(root):
 def test_other_codes_can_be_background_while_no_data_stays_ignored(root):
     dataset = build(root, other_codes='Other', codes={4: 'Crop', 7: 'ignored'})
     info = dataset.get_data_info(0)
-    assert info['read_mask'](info)[0].tolist() == [255, 1, 1, 1]
+    assert info['reader'].read_mask(info['window'])[0].tolist() == [255, 1, 1, 1]
     info = dataset.get_data_info(4)
-    assert info['read_mask'](info)[1].tolist() == [1, 0, 255, 255]
+    assert info['reader'].read_mask(info['window'])[1].tolist() == [1, 0, 255, 255]
 
 
 def test_without_codes_the_values_are_the_classes(root):
     write_raster(root / 'landcover.tif', (codes() == 7).astype(np.uint16) * 2)
     info = build(root, codes=None).get_data_info(1)
-    assert info['read_mask'](info).tolist() == [[0, 0, 2, 2]] * 4
+    assert info['reader'].read_mask(info['window']).tolist() == [[0, 0, 2, 2]] * 4
     write_raster(root / 'codes.tif', codes())
     with pytest.raises(ValueError, match=r'codes.tif: label 4 .* expected 0\.\.2'):
         build(root, codes=None, mask='codes.tif')
@@ -234,7 +234,7 @@ def test_one_file_per_date_and_band(banded):
     info = dataset.get_data_info(0)
     assert info['day_of_year'].tolist() == [5, 60]
     np.testing.assert_array_equal(read(dataset), position_code(2, 2, 4, 4))
-    assert info['read_series'](info, np.array([1])).shape == (1, 2, 4, 4)
+    assert info['reader'].read(np.array([1]), info['window']).shape == (1, 2, 4, 4)
     with pytest.raises(ValueError, match='names of bands with a band_pattern'):
         build(banded, '**/*.tif', None, dict(band_pattern=BANDS['band_pattern']))
 

@@ -7,6 +7,7 @@ from mmseg.datasets.transforms import PackSegInputs, RandomCrop
 from torch.utils.data import DataLoader
 
 from mmexact.datasets import LoadSITS, LoadSITSAnnotations, PackSITSInputs, PASTISDataset
+from mmexact.datasets.reader import PatchReader
 from mmexact.sits import unfold_time
 from tests.data import DAYS, SIZE, position_code, write_pastis
 
@@ -22,10 +23,27 @@ def build(root, *pipeline, **kwargs):
     return PASTISDataset(pipeline=list(pipeline), **settings | kwargs)
 
 
+class ArrayReader(PatchReader):
+    """Reads a whole series from memory."""
+
+    mask_source = 'mask'
+
+    def __init__(self, series, mask=None):
+        self.series, self.mask = series, mask
+
+    def read(self, dates, window):
+        return self.series[dates]
+
+    def read_mask(self, window):
+        return self.mask
+
+
 def entry(series, days=DAYS, **more):
     """An entry of a data list whose reader returns ``series``."""
     days = np.array(days, dtype=np.int16)
-    return dict(day_of_year=days, read_series=lambda info, dates: series[dates], **more)
+    return dict(
+        day_of_year=days, window=(0, 0, *series.shape[2:]), reader=ArrayReader(series), **more
+    )
 
 
 def test_load_sits_makes_an_image_of_dates_and_bands(root):
@@ -120,7 +138,8 @@ def test_pixels_without_any_observation_are_ignored():
     series = np.ma.masked_array(np.ones((5, 3, 2, 2), np.int16), False)
     series[:, 1, 0, 1] = np.ma.masked
     mask = np.array([[1, 2], [3, 4]], np.uint8)
-    info = entry(series, seg_map_path='mask', read_mask=lambda info: mask, seg_fields=[])
+    info = entry(series, seg_map_path='mask', pseudo_mask=False, seg_fields=[])
+    info['reader'].mask = mask
     results = LoadSITSAnnotations()(LoadSITS()(info))
     assert type(results['img']) is np.ndarray
     assert results['gt_seg_map'].tolist() == [[1, 255], [3, 4]]
