@@ -76,9 +76,11 @@ def config(tmp_path_factory) -> Path:
 @pytest.fixture(scope='module')
 def trained(config) -> Path:
     """Work folder of four iterations of training, in bfloat16."""
-    start(
+    output = start(
         sys.executable, TOOLS / 'train.py', config, '--amp', '--work-dir', 'run', cwd=config.parent
     )
+    # Of MMSeg's optional operators, which we never use, nobody hears.
+    assert 'MultiScaleDeformableAttention' not in output
     return config.parent / 'run'
 
 
@@ -121,12 +123,6 @@ def test_train_with_amp_keeps_float32_weights(trained):
     saved = torch.load(trained / 'iter_4.pth', weights_only=False)
     assert {weight.dtype for weight in saved['state_dict'].values()} == {torch.float32}
     assert 'BFloat16OptimWrapper' in saved['meta']['cfg']
-
-
-def test_train_prints_no_noise_of_optional_parts(config):
-    output = start(sys.executable, TOOLS / 'train.py', '--help', cwd=config.parent)
-    assert 'usage: train.py' in output
-    assert 'Warning' not in output
 
 
 def test_resume_goes_on_from_the_latest_checkpoint(tool, trained, tmp_path):
