@@ -1,14 +1,25 @@
-"""The dataset of a config, as tools look at it."""
+"""The dataset of a config: how tools choose and open it."""
 
+from argparse import RawDescriptionHelpFormatter
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
+from mmexact.apis.command_line import OneLineErrorParser, config_parser
 from mmexact.datasets.sits_dataset import SITSDataset
 
-LOADERS = ('train', 'val', 'test')
+
+def data_parser(description: str) -> OneLineErrorParser:
+    """Make the parser of a tool on the data of a config, which ``--loader`` chooses."""
+    parser = config_parser(description, checkpoint=False)
+    parser.formatter_class = RawDescriptionHelpFormatter
+    parser.add_argument(
+        '--loader', choices=('train', 'val', 'test'), default='train',
+        help='whose data (default: train)',
+    )  # fmt: skip
+    return parser
 
 
 def open_data(cfg: Config, loader: str = 'train', **settings: Any) -> SITSDataset:

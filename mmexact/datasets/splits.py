@@ -5,10 +5,14 @@ better on the other than it will do on new ground.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from mmexact.datasets.sits_dataset import SITSDataset
+from mmexact.masks import whole_file
 
 DROPPED = -1
 """Split of windows that belong to none, because they are too near to another split."""
@@ -174,7 +178,89 @@ def drop_near(places: Places, splits: np.ndarray, buffer: float, keep: Sequence[
     return result
 
 
-def count_classes(splits: np.ndarray, labels: np.ndarray, number: int) -> np.ndarray:
+@dataclass(frozen=True)
+class Split:
+    """Windows of a dataset that were dealt to splits.
+
+    Attributes:
+        names: Names of the splits.
+        numbers: (N,) split of each window, :data:`DROPPED` where it belongs to none.
+        sample_ids: Of all windows.
+        places: Where they lie.
+        classes: Names of the K crops; none where image-level labels are unknown.
+        labels: (N, K) 1 where a crop occurs in a window.
+    """
+
+    names: tuple[str, ...]
+    numbers: np.ndarray
+    sample_ids: list[str]
+    places: Places
+    classes: tuple[str, ...]
+    labels: np.ndarray
+
+    def apart(self, buffer: float) -> 'Split':
+        """Drop windows nearer than a buffer in pixels to a split that is named later."""
+        keep = range(len(self.names) - 1, -1, -1)
+        return replace(self, numbers=drop_near(self.places, self.numbers, buffer, keep))
+
+    def outside(self, number: int, buffer: float) -> np.ndarray:
+        """Return which windows are in other splits and at least a buffer away, bool (N,)."""
+        others = (self.numbers != number).astype(int)
+        return drop_near(self.places, others, buffer, keep=(0, 1)) == 1
+
+
+def count_classes(numbers: np.ndarray, labels: np.ndarray, splits: int) -> np.ndarray:
     """Count windows, and windows with each class, by split: (splits, 1 + K)."""
     counted = np.column_stack([np.ones(len(labels), int), labels.astype(int)])
-    return np.stack([counted[splits == split].sum(0) for split in range(number)])
+    return np.stack([counted[numbers == split].sum(0) for split in range(splits)])
+
+
+def split_windows(
+    dataset: SITSDataset, shares: Mapping[str, float], block_size: int, seed: int = 0
+) -> Split:
+    """Deal the windows of a dataset to splits, block of ground by block.
+
+    Args:
+        dataset: Its image-level labels are balanced where they are known.
+        shares: Wanted share of each split by its name, 0..1, in sum 1.
+        block_size: Side of a block in pixels.
+        seed: Of the random order.
+
+    Raises:
+        ValueError: There are fewer blocks than splits, or rasters are rotated.
+    """
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    labelled = all('gt_score' in info for info in infos)
+    classes = tuple(dataset.metainfo['classes'][dataset.background :]) if labelled else ()
+    labels = np.array([info['gt_score'] if labelled else [] for info in infos])
+    places = find_places(infos)
+    return Split(
+        names=tuple(shares),
+        numbers=assign_blocks(make_blocks(places, block_size), labels, list(shares.values()), seed),
+        sample_ids=[info['sample_id'] for info in infos],
+        places=places,
+        classes=classes,
+        labels=labels,
+    )
+
+
+def write_lists(folder: Path, lists: Mapping[str, Sequence[str]], overwrite: bool = False) -> None:
+    """Write lists of sample ids, one per line, as ``<folder>/<name>.txt`` for ``ann_file``.
+
+    Raises:
+        FileExistsError: One of the files is there already.
+        ValueError: A list is empty.
+    """
+    for name, sample_ids in lists.items():
+        if not sample_ids:
+            raise ValueError(
+                f'{name}.txt would be empty: use smaller blocks, a smaller buffer or fewer splits'
+            )
+        if (folder / f'{name}.txt').exists() and not overwrite:
+            raise FileExistsError(
+                f'{folder / name}.txt is there already: choose another --out, or replace it with '
+                f'--overwrite'
+            )
+    for name, sample_ids in lists.items():
+        with whole_file(folder / f'{name}.txt') as unfinished:
+            unfinished.write_text(''.join(f'{sample_id}\n' for sample_id in sample_ids))

@@ -1,6 +1,47 @@
 """Mean and standard deviation of bands, in one pass over any amount of data."""
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
+
+from mmexact.datasets.sits_dataset import SITSDataset
+
+
+def band_statistics(
+    dataset: SITSDataset,
+    percentiles: tuple[float, float] | None = None,
+    track: Callable[[range], Iterable[int]] = iter,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute the statistics of what was really observed: no gap filled, no cloud kept.
+
+    Args:
+        dataset: Its windows are read once.
+        percentiles: Count only the values of a band between these two, for data whose clouds no
+            mask tells (integers of up to 16 bits only).
+        track: Wraps the windows that are read, for instance mmengine's ``track_iter_progress``.
+
+    Returns:
+        Mean (C,), standard deviation (C,) and number of values (C,).
+
+    Raises:
+        ValueError: A band was observed nowhere, or has no percentiles.
+    """
+    num_bands = dataset.get_data_info(0)['reader'].num_bands
+    moments, histograms = BandMoments(num_bands), BandHistograms(num_bands if percentiles else 0)
+    for index in track(range(len(dataset))):
+        info = dataset.get_data_info(index)
+        dates = np.arange(len(info['day_of_year']))
+        block = info['reader'].read_observed(dates, info['window'])
+        (histograms if percentiles else moments).add(*block)
+    mean, std, count = moments.mean, moments.std, moments.count
+    if percentiles:
+        mean, std = histograms.moments_between(*percentiles)
+        count = histograms.counts.sum(1)
+    if not count.all():
+        raise ValueError(
+            f'band {count.argmin() + 1} was observed nowhere in {len(dataset)} windows'
+        )
+    return mean, std, count
 
 
 class BandMoments:

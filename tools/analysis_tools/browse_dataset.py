@@ -4,25 +4,20 @@ Writes index.html, which needs no other file. Look at it before training: dates 
 shifted labels, swapped bands and a class that hardly occurs are seen at once.
 """
 
-from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 
 from mmengine.utils import track_iter_progress
 
-from mmexact.apis.command_line import config_parser, load_config
-from mmexact.apis.data import LOADERS, open_data
+from mmexact.apis.command_line import load_config
+from mmexact.apis.data import data_parser, open_data
 from mmexact.visualization.browse import Overview
 from mmexact.visualization.browse_page import write_page
 
 
 def main() -> None:
     """Browse as the command line says."""
-    parser = config_parser(__doc__, checkpoint=False)
-    parser.formatter_class = RawDescriptionHelpFormatter
+    parser = data_parser(__doc__)
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='folder of the page')
-    parser.add_argument(
-        '--loader', choices=LOADERS, default='train', help='whose data (default: train)'
-    )
     parser.add_argument('--windows', type=int, default=24, help='windows to show (default: 24)')
     parser.add_argument(
         '--samples', type=int, default=400,

@@ -10,35 +10,23 @@ With --folds N: fold_<n>.txt with the windows of fold n, to test on, and fold_<n
 all others.
 """
 
-from argparse import Namespace, RawDescriptionHelpFormatter
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 
-from mmexact.apis.command_line import OneLineErrorParser, config_parser, load_config
-from mmexact.apis.data import LOADERS, open_data
-from mmexact.datasets.splits import (
-    DROPPED,
-    assign_blocks,
-    count_classes,
-    drop_near,
-    find_places,
-    make_blocks,
-)
+from mmexact.apis.command_line import OneLineErrorParser, load_config
+from mmexact.apis.data import data_parser, open_data
+from mmexact.datasets.splits import DROPPED, Split, count_classes, split_windows, write_lists
 from mmexact.visualization.split_map import draw_splits
 
 
 def main() -> None:
     """Split as the command line says."""
-    parser = config_parser(__doc__, checkpoint=False)
-    parser.formatter_class = RawDescriptionHelpFormatter
+    parser = data_parser(__doc__)
     parser.add_argument(
         '--out', type=Path, required=True, metavar='DIR', help='folder of the files'
     )
-    parser.add_argument(
-        '--loader', choices=LOADERS, default='train',
-        help='whose data; an ann_file of its own is set aside (default: train)',
-    )  # fmt: skip
     parser.add_argument(
         '--block-size', type=int, default=240, metavar='PIXELS',
         help='side of a block; larger than a patch keeps patches whole (default: 240)',
@@ -60,56 +48,41 @@ def main() -> None:
     )
     parser.add_argument('--overwrite', action='store_true', help='replace files of the same name')
     args = parser.parse_args()
-    names, shares = read_shares(args, parser)
+    shares = read_shares(args, parser)
     if args.block_size < 1 or args.buffer < 0 or args.seed < 0:
         parser.error('--block-size has to be positive, --buffer and --seed 0 or more')
     try:
+        # An ann_file of its own is set aside.
         dataset = open_data(load_config(args), args.loader, ann_file='')
-        infos = [dataset.get_data_info(index) for index in range(len(dataset))]
-        classes = list(dataset.metainfo['classes'])[dataset.background :]
-        if any('gt_score' not in info for info in infos):
-            classes = []
-        labels = np.array([info['gt_score'] if classes else [] for info in infos])
-        labels = labels.reshape(len(infos), len(classes))
-        places = find_places(infos)
-        splits = assign_blocks(make_blocks(places, args.block_size), labels, shares, args.seed)
-        lists, kept = {}, splits
-        for number, name in enumerate(names):
-            if args.folds:
-                others = (splits != number).astype(int)
-                rest = drop_near(places, others, args.buffer, keep=(0, 1))
-                lists[f'{name}.txt'] = splits == number
-                lists[f'{name}_train.txt'] = rest == 1
-            else:
-                priority = range(len(names) - 1, -1, -1)
-                kept = drop_near(places, splits, args.buffer, keep=priority)
-                lists[f'{name}.txt'] = kept == number
-        if empty := [name for name, chosen in lists.items() if not chosen.any()]:
-            raise ValueError(
-                f'{empty[0]} would be empty: use smaller blocks, a smaller buffer or fewer splits'
-            )
-        write_lists(args.out, lists, [info['sample_id'] for info in infos], args.overwrite)
+        split = split_windows(dataset, shares, args.block_size, args.seed)
+        if not args.folds:
+            split = split.apart(args.buffer)
+        chosen = {name: split.numbers == number for number, name in enumerate(shares)}
+        for number, name in enumerate(shares if args.folds else ()):
+            chosen[f'{name}_train'] = split.outside(number, args.buffer)
+        ids = np.array(split.sample_ids)
+        lists = {name: ids[windows].tolist() for name, windows in chosen.items()}
+        write_lists(args.out, lists, args.overwrite)
         if args.map:
             args.map.parent.mkdir(parents=True, exist_ok=True)
-            draw_splits(places, kept, names).savefig(args.map, dpi=160)
+            draw_splits(split.places, split.numbers, split.names).savefig(args.map, dpi=160)
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    print_table(names, count_classes(kept, labels, len(names)), classes)
-    if (kept == DROPPED).any():
-        print(
-            f'{(kept == DROPPED).sum()} windows are in no split: nearer than {args.buffer} pixels'
-        )
+    print_table(split)
+    if (dropped := (split.numbers == DROPPED).sum()) > 0:
+        print(f'{dropped} windows are in no split: nearer than {args.buffer} pixels')
+    places = split.places
     if not places.located:
         print(f'{len(places.names)} patches without a place on the ground, taken to lie apart')
-    print(f'{args.out}: {", ".join(lists)}')
+    print(f'{args.out}: {", ".join(f"{name}.txt" for name in lists)}')
 
 
-def read_shares(args: Namespace, parser: OneLineErrorParser) -> tuple[list[str], list[float]]:
+def read_shares(args: Namespace, parser: OneLineErrorParser) -> dict[str, float]:
     """Read names and shares of the splits from the arguments."""
     if args.folds is not None:
         if args.folds < 2:
             parser.error(f'argument --folds: {args.folds}; expected 2 or more')
-        return [f'fold_{n + 1}' for n in range(args.folds)], [1 / args.folds] * args.folds
+        return {f'fold_{n + 1}': 1 / args.folds for n in range(args.folds)}
     try:
         shares = {name: float(share) for name, share in (item.split('=') for item in args.shares)}
     except ValueError:
@@ -118,33 +91,15 @@ def read_shares(args: Namespace, parser: OneLineErrorParser) -> tuple[list[str],
         parser.error('argument --shares: expected different names and positive shares')
     if abs(sum(shares.values()) - 1) > 1e-6:
         parser.error(f'argument --shares: the sum is {sum(shares.values()):g}; expected 1')
-    return list(shares), list(shares.values())
+    return shares
 
 
-def write_lists(
-    out: Path, lists: dict[str, np.ndarray], sample_ids: list[str], overwrite: bool
-) -> None:
-    """Write the sample ids of each list, one per line.
-
-    Raises:
-        FileExistsError: One of the files is there already.
-    """
-    present = [name for name in lists if (out / name).exists()]
-    if present and not overwrite:
-        raise FileExistsError(f'{out / present[0]} is there already: choose another --out, or '
-                              f'replace it with --overwrite')  # fmt: skip
-    out.mkdir(parents=True, exist_ok=True)
-    for name, chosen in lists.items():
-        unfinished = out / f'{name}.part'
-        unfinished.write_text(''.join(f'{sample_ids[index]}\n' for index in np.flatnonzero(chosen)))
-        unfinished.replace(out / name)
-
-
-def print_table(names: list[str], counts: np.ndarray, classes: list[str]) -> None:
+def print_table(split: Split) -> None:
     """Print how many windows of each class are in each split, and their share."""
-    titles = ['windows', *classes]
+    titles = ['windows', *split.classes]
+    counts = count_classes(split.numbers, split.labels, len(split.names))
     width = max(map(len, titles)) + 2
-    print(f'\n{"":{width}}' + ''.join(f'{name:>16}' for name in names))
+    print(f'\n{"":{width}}' + ''.join(f'{name:>16}' for name in split.names))
     for title, row in zip(titles, counts.T, strict=True):
         total = max(row.sum(), 1)
         cells = [f'{count} ({100 * count / total:.0f} %)' for count in row]
