@@ -20,7 +20,7 @@ def bind_area(cfg: Config) -> None:
     The keys of ``area``:
 
     - ``data_root``, ``search``, ``codes``, ``other_codes``, ``gaps``, ``window_size``: as
-      :class:`~mmexact.datasets.rasters.raster_series.RasterSeriesDataset` takes them;
+      :class:`~mmexact.datasets.rasters.dataset.RasterSeriesDataset` takes them;
     - ``rasters``: the pattern of the rasters; or ``series``, patterns by name where there are
       several areas;
     - labels to learn from: ``mask``, a raster whose values ``codes`` names; or ``labels``, the

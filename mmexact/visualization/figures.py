@@ -98,7 +98,6 @@ def plot_curves(
         axis.set_title(title, fontsize='medium')
         axis.set_xlabel(x)
         axis.set_ylim(bottom=0)
-        if axis.lines:
-            axis.legend(frameon=False, fontsize='small')
+        axis.legend(frameon=False, fontsize='small')
     axes[0].set_ylabel(y)
     return figure

@@ -17,7 +17,7 @@ from mmexact.datasets.batches import sits_collate
 from mmexact.datasets.pastis.pastis import METAINFO, VOID, PASTISDataset
 from mmexact.datasets.pastis.pastis24 import PASTIS24Dataset
 from mmexact.datasets.pastis.window_copy import copy_windows
-from mmexact.datasets.rasters.raster_series import RasterSeriesDataset
+from mmexact.datasets.rasters.dataset import RasterSeriesDataset
 from mmexact.datasets.sits_dataset import SITSDataset
 from mmexact.datasets.synthetic.pastis_tree import write_pastis_tree
 from mmexact.engine.process import keep_freed_memory

@@ -1,5 +1,5 @@
 """Dated rasters and data cubes of one area or several."""
 
-from mmexact.datasets.rasters.raster_series import RasterSeriesDataset
+from mmexact.datasets.rasters.dataset import RasterSeriesDataset
 
 __all__ = ['RasterSeriesDataset']

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
+from rasterio.transform import Affine
+
+from mmexact.datasets.rasters.files import Grid
 
 DIMENSIONS = {
     'time': ('time', 't'),
@@ -20,32 +23,48 @@ DIMENSIONS = {
 """Names that the dimensions may have."""
 
 
-def find_dims(cube: Any, path: str) -> tuple[str, str, str, str]:
-    """Return the names of the dimensions time, band, y and x."""
-    found = []
+def normalise(cube: Any, path: str) -> Any:
+    """Name the dimensions time, band, y and x, and put the northernmost row first."""
+    found = {}
     for role, names in DIMENSIONS.items():
         name = next((name for name in names if name in cube.sizes), None)
-        if name is None and role != 'band':
+        if name is not None:
+            found[name] = role
+        elif role != 'band':
             raise ValueError(
                 f'{path}: dimensions {dict(cube.sizes)}; expected time, y, x and perhaps band, '
                 f'and {role} is none of {names}'
             )
-        found.append(name or 'band')
-    return found[0], found[1], found[2], found[3]
+    cube = cube.rename({name: role for name, role in found.items() if name != role})
+    if 'y' in cube.coords and cube.y.values[0] < cube.y.values[-1]:
+        cube = cube.isel(y=slice(None, None, -1))
+    return cube
 
 
-def read_times(cube: Any, path: str, dim: str) -> list[datetime]:
-    """Return when the dates along a dimension were taken."""
-    values = cube[dim].values if dim in cube.coords else None
+def read_times(cube: Any, path: str) -> list[datetime]:
+    """Return when the dates were taken."""
+    values = cube.time.values if 'time' in cube.coords else None
     if values is None or values.dtype.kind != 'M' or np.isnat(values).any():
         raise ValueError(
-            f'{path}: {dim} has no dates, but {values}; expected a coordinate of dates, such as '
+            f'{path}: time has no dates, but {values}; expected a coordinate of dates, such as '
             f"'days since 2017-01-01' of the CF conventions"
         )
-    return values.astype('datetime64[us]').astype(datetime).tolist()
+    times: list[datetime] = values.astype('datetime64[us]').astype(datetime).tolist()
+    return times
 
 
-def read_axis(cube: Any, path: str, dim: str) -> tuple[float, float]:
+def read_grid(cube: Any, path: str, variables: Sequence[str], crs: str | None) -> Grid:
+    """Return the grid of variables; ``crs`` holds if they declare none."""
+    left, across = _axis(cube, path, 'x')
+    top, down = _axis(cube, path, 'y')
+    if across < 0:
+        raise ValueError(f'{path}: x descends; expected coordinates from west to east')
+    transform = Affine(across, 0, left - across / 2, 0, down, top - down / 2)
+    size = cube.sizes['y'], cube.sizes['x']
+    return Grid(path, size, _crs(cube, path, variables, crs), transform)
+
+
+def _axis(cube: Any, path: str, dim: str) -> tuple[float, float]:
     """Return the first coordinate of a dimension and the distance between them."""
     if dim not in cube.coords or cube.sizes[dim] < 2:
         raise ValueError(
@@ -59,22 +78,18 @@ def read_axis(cube: Any, path: str, dim: str) -> tuple[float, float]:
     return float(values[0]), float(step)
 
 
-def read_crs(cube: Any, path: str, variables: Sequence[str], given: str | None) -> str | None:
-    """Return the coordinate reference system of variables as WKT; ``given`` if there is none."""
+def _crs(cube: Any, path: str, variables: Sequence[str], given: str | None) -> CRS | None:
     places = [cube[name] for name in variables]
     mappings = [one.encoding.get('grid_mapping', one.attrs.get('grid_mapping')) for one in places]
     coordinates = [name for name in (*mappings, 'spatial_ref', 'crs') if name in cube.variables]
-    attributes = [cube[name].attrs for name in coordinates]
     found = [
         text
-        for attrs in (*attributes, *(one.attrs for one in places), cube.attrs)
-        for text in map(attrs.get, ('crs_wkt', 'spatial_ref', 'crs'))
+        for one in (*(cube[name] for name in coordinates), *places, cube)
+        for text in map(one.attrs.get, ('crs_wkt', 'spatial_ref', 'crs'))
         if text is not None
     ]
     text = found[0] if found else given
-    if text is None:
-        return None
     try:
-        return CRS.from_user_input(text).to_wkt()
+        return None if text is None else CRS.from_user_input(text)
     except CRSError as error:
         raise ValueError(f'{path}: CRS {text!r}: {error}') from None

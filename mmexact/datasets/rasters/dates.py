@@ -1,20 +1,17 @@
 """When rasters were taken: dates in names, tags or a table, and the choice of a season."""
 
 import calendar
-import csv
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import date, datetime
 
+from mmexact.datasets.labels import read_table
 from mmexact.datasets.rasters.files import open_raster
+from mmexact.datasets.rasters.settings import Search
 
-DATE_PATTERN = (
-    r'(?<!\d)(?P<year>(?:19|20)\d\d)[-:._/]?(?P<month>0[1-9]|1[0-2])[-:._/]?(?P<day>[0-3]\d)'
-    r'(?:[T _-](?P<hour>[01]\d|2[0-3]):?(?P<minute>[0-5]\d):?(?P<second>[0-5]\d))?(?!\d)'
-)
-"""YYYYMMDD or YYYY-MM-DD (or with ':', '.', '_', '/'), optionally followed by a time."""
+Rows = dict[str, list[tuple[int, str]]]
+"""Lines of a dates_file and their dates by the file they tell about, '' for any."""
 
 
 def parse_date(text: str, pattern: str) -> datetime | None:
@@ -34,59 +31,62 @@ def parse_date(text: str, pattern: str) -> datetime | None:
     match = re.search(pattern, text)
     if match is None:
         return None
-    numbers = {'year', 'month', 'day', 'day_of_year', 'hour', 'minute', 'second'}
-    found = {
-        key: int(value)
-        for key, value in match.groupdict().items()
-        if key in numbers and value is not None
-    }
+    known = {'year', 'month', 'day', 'day_of_year', 'hour', 'minute', 'second'}
+    found = {key: int(value) for key, value in match.groupdict().items() if value and key in known}
     if 'day_of_year' not in found:
         return datetime(**found)  # type: ignore[arg-type]
     year_and_day = f'{found.pop("year")} {found.pop("day_of_year")}'
     return datetime.strptime(year_and_day, '%Y %j').replace(**found)  # type: ignore[arg-type]
 
 
-def read_dates_file(path: str, pattern: str = DATE_PATTERN) -> dict[str, datetime]:
-    """Read when files were taken from a CSV file with the columns ``file`` and ``date``.
+def read_dates_file(path: str, stack: bool) -> Rows:
+    """Read the texts that say when files, or the bands of a stack, were taken.
+
+    Args:
+        path: CSV file with the columns ``file`` and ``date``. That of a stack needs no column
+            ``file``, or it has one date per line and nothing else.
+        stack: Whether there is a date for each band.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: A column is missing, or a date cannot be read or is given twice.
+        ValueError: A column is missing.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(
             f'{os.path.abspath(path)}: no such dates_file; expected a CSV file with the columns '
             f'file and date'
         )
-    times: dict[str, datetime] = {}
-    with open(path, newline='', encoding='utf-8-sig') as file:
-        rows = csv.DictReader(file)
-        if not {'file', 'date'} <= set(rows.fieldnames or ()):
-            raise ValueError(f'{path}: columns {rows.fieldnames}; expected file and date')
-        for row in rows:
-            name, text = (row['file'] or '').strip(), (row['date'] or '').strip()
-            where = f'{path}, line {rows.line_num}'
-            time = _parse([text], pattern, where, f'{text!r}')
-            if times.setdefault(name, time) != time:
-                raise ValueError(f'{where}: another date for {name} than above: {times[name]}')
-    return times
+    columns = {'file': 'a path from data_root on, or a name', 'date': 'when it was taken'}
+    if stack:
+        with open(path, encoding='utf-8-sig') as file:
+            lines = [line.strip() for line in file]
+        header = re.split(r'\s*[,;\t]\s*', lines[0]) if lines else []
+        if 'date' not in header:
+            return {'': [(number, line) for number, line in enumerate(lines, 1) if line]}
+        columns = {name: holds for name, holds in columns.items() if name in header}
+    rows: Rows = {}
+    for line, row in read_table(path, columns):
+        rows.setdefault(row.get('file', ''), []).append((line, row['date']))
+    return rows
 
 
-@dataclass(frozen=True)
 class DateFinder:
     """Finds out when rasters were taken: from a table, a tag or their names.
 
-    Attributes:
-        root: Folder that the names start at.
-        pattern: Regular expression as for :func:`parse_date`.
-        tag: Tag that has the date, instead of a name.
-        listed: Dates by file, instead of both: a path from ``root`` on, or the name alone.
+    Args:
+        root: Folder that names of files start at.
+        search: Where the dates are.
+
+    Raises:
+        FileNotFoundError: There is no ``dates_file``.
+        ValueError: It is no table.
     """
 
-    root: str
-    pattern: str = DATE_PATTERN
-    tag: str | None = None
-    listed: Mapping[str, datetime] | None = None
+    def __init__(self, root: str, search: Search) -> None:
+        self.root, self.pattern, self.tag = root, search.date_pattern, search.date_tag
+        self.stack = search.stack == 'dates_file'
+        self.table = os.path.join(root, search.dates_file or '')
+        self.rows = None if search.dates_file is None else read_dates_file(self.table, self.stack)
 
     def of_file(self, path: str) -> datetime:
         """Find out when a raster was taken; in its name, else in its folders.
@@ -95,47 +95,69 @@ class DateFinder:
             ValueError: There is no date, or none of the calendar; names the file and the pattern.
         """
         name = os.path.relpath(path, self.root)
-        if self.listed is not None:
-            for key in (name, os.path.basename(path)):
-                if key in self.listed:
-                    return self.listed[key]
-            raise ValueError(
-                f'{path}: dates_file does not list {name!r}; it lists e.g. '
-                f'{next(iter(self.listed), None)!r}; add the file to it, or narrow the pattern of '
-                f'the rasters'
-            )
+        if self.rows is not None:
+            rows = self._listed(path, self.rows)
+            for line, text in rows:
+                if text != rows[0][1]:
+                    raise ValueError(
+                        f'{self.table}, line {line}: another date for {name} than above: '
+                        f'{rows[0][1]}'
+                    )
+            return self._of_row(*rows[0])
         if self.tag is None:
-            return _parse([os.path.basename(path), name], self.pattern, path, f'its name {name!r}')
-        tags = open_raster(path).tags()
-        where = f'its tag {self.tag}={tags.get(self.tag, "")!r} (it has the tags {sorted(tags)})'
-        return _parse([tags.get(self.tag, '')], self.pattern, path, where)
+            return self._parse([os.path.basename(path), name], path, f'its name {name!r}')
+        tags = open_raster(path).file.tags()
+        text = tags.get(self.tag, '')
+        where = f'its tag {self.tag}={text!r} (it has the tags {sorted(tags)})'
+        return self._parse([text], path, where)
 
-    def of_band(self, path: str, index: int, text: str) -> datetime:
-        """Find out when a band of a raster was taken, from its description or a tag of it.
+    def of_band(self, path: str, number: int, text: str) -> datetime:
+        """Find out when a band of a stack was taken: from the table, a tag of it, or a text.
 
         Raises:
-            ValueError: As :meth:`of_file`.
+            ValueError: As :meth:`of_file`; or the table has not as many dates as there are bands.
         """
-        where = f'the description {text!r} of band {index}'
+        raster = open_raster(path).file
+        if self.stack:
+            rows = self._listed(path, self.rows or {})
+            if len(rows) != raster.count:
+                raise ValueError(
+                    f'{path}: {raster.count} bands, but {self.table} has {len(rows)} dates; '
+                    f'expected one per band, in their order'
+                )
+            return self._of_row(*rows[number - 1])
+        where = f'the description {text!r} of band {number}'
         if self.tag is not None:
-            text = open_raster(path).tags(index).get(self.tag, '')
-            where = f'the tag {self.tag}={text!r} of band {index}'
-        return _parse([text], self.pattern, path, where)
+            text = raster.tags(number).get(self.tag, '')
+            where = f'the tag {self.tag}={text!r} of band {number}'
+        return self._parse([text], path, where)
 
+    def _listed(self, path: str, rows: Rows) -> list[tuple[int, str]]:
+        name = os.path.relpath(path, self.root)
+        for key in (name, os.path.basename(path), ''):
+            if key in rows:
+                return rows[key]
+        raise ValueError(
+            f'{path}: dates_file does not list {name!r}; it lists e.g. '
+            f'{next(iter(rows), None)!r}; add the file to it, or narrow the pattern of the rasters'
+        )
 
-def _parse(texts: Sequence[str], pattern: str, path: str, where: str) -> datetime:
-    try:
-        times = [parse_date(text, pattern) for text in texts]
-    except (ValueError, TypeError) as error:
-        raise ValueError(f'{path}: the date in {where}: {error}') from None
-    for time in times:
-        if time is not None:
-            return time
-    raise ValueError(
-        f'{path}: no date in {where} by date_pattern={pattern!r}; set date_pattern to a regular '
-        f'expression with the groups year, month and day (or day_of_year), date_tag to the tag '
-        f'that has the date, or dates_file to a CSV file with the columns file and date'
-    )
+    def _of_row(self, line: int, text: str) -> datetime:
+        return self._parse([text], f'{self.table}, line {line}', repr(text))
+
+    def _parse(self, texts: Sequence[str], path: str, where: str) -> datetime:
+        try:
+            times = [parse_date(text, self.pattern) for text in texts]
+        except (ValueError, TypeError) as error:
+            raise ValueError(f'{path}: the date in {where}: {error}') from None
+        for time in times:
+            if time is not None:
+                return time
+        raise ValueError(
+            f'{path}: no date in {where} by date_pattern={self.pattern!r}; set date_pattern to a '
+            f'regular expression with the groups year, month and day (or day_of_year), date_tag to '
+            f'the tag that has the date, or dates_file to a CSV file with the columns file and date'
+        )
 
 
 def read_date_range(date_range: Sequence[str]) -> tuple[date, date]:

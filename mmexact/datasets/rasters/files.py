@@ -1,4 +1,4 @@
-"""Windows of raster files, read with rasterio."""
+"""Bands of raster files, read window by window with rasterio."""
 
 import os
 from collections.abc import Sequence
@@ -7,12 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 import rasterio
+from rasterio.crs import CRS
 from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetReader
+from rasterio.transform import Affine
 from rasterio.windows import Window as RasterWindow
 
-from mmexact.sits import Window
+from mmexact.sits import Georeference, Window
 
 OPEN_FILES = 768
 """Files a process keeps open: opening one costs some 30 times as much as reading a window.
@@ -22,94 +24,143 @@ files that a process may usually open.
 """
 
 
-class _Opened(NamedTuple):
-    """An open raster and, where that is all that marks missing values, what its bands declare."""
+class Grid(NamedTuple):
+    """Where pixels lie.
 
-    raster: DatasetReader
+    Attributes:
+        source: The file whose pixels these are.
+        size: (height, width) in pixels.
+        crs: Coordinate reference system, None where there is none.
+        transform: From (column, row) to coordinates.
+    """
+
+    source: str
+    size: tuple[int, int]
+    crs: CRS | None
+    transform: Affine
+
+    def georeference(self, window: Window) -> Georeference:
+        """Return where a window lies."""
+        corner = self.transform @ Affine.translation(window[1], window[0])
+        return Georeference(self.crs.to_wkt() if self.crs else None, corner[:6])
+
+
+class Plane(NamedTuple):
+    """A band of a raster file.
+
+    Attributes:
+        path: The file.
+        number: The band, from 1 on.
+        dtype: Type of its values.
+        nodata: Value that is missing besides what the file declares.
+        document: What GDAL opens instead of a file that lies on another grid, see
+            :func:`~mmexact.datasets.rasters.warp.align`: one band, NaN where it is missing.
+    """
+
+    path: str
+    number: int
+    dtype: str
+    nodata: float | None = None
+    document: str = ''
+
+
+class Raster(NamedTuple):
+    """An open raster; do not close it.
+
+    Attributes:
+        file: The raster.
+        nodata: What its bands declare; None if something else marks what is missing, such as an
+            alpha band.
+    """
+
+    file: DatasetReader
     nodata: tuple[float | None, ...] | None
 
+    def planes(self, nodata: float | None = None) -> dict[int | str, Plane]:
+        """Return the bands by their number from 1 on."""
+        kinds = enumerate(self.file.dtypes, 1)
+        return {number: Plane(self.file.name, number, kind, nodata) for number, kind in kinds}
 
-@lru_cache(maxsize=OPEN_FILES)
-def _open_in(_process: int, path: str) -> _Opened:
-    # Listing a folder of many rasters is most of the cost of opening one; side-car files of known
-    # names are still found.
-    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN='TRUE'):
-        raster = rasterio.open(path)
-    plain = ([MaskFlags.all_valid], [MaskFlags.nodata])
-    simple = all(flags in plain for flags in raster.mask_flag_enums)
-    return _Opened(raster, raster.nodatavals if simple else None)
-
-
-def _open(path: str) -> _Opened:
-    try:
-        return _open_in(os.getpid(), path)
-    except RasterioIOError as error:
-        if not os.path.exists(path):
-            raise FileNotFoundError(f'{os.path.abspath(path)}: no such raster') from None
-        raise ValueError(f'{path}: cannot be opened as a raster: {error}') from error
+    def described(self, nodata: float | None = None) -> dict[int | str, Plane]:
+        """Return the bands that have a description by it."""
+        named = zip(self.file.descriptions, self.planes(nodata).values(), strict=True)
+        return {name: plane for name, plane in named if name}
 
 
-def open_raster(path: str) -> DatasetReader:
-    """Open a raster, or return it as this process opened it before. Do not close it.
+def open_raster(path: str, document: str = '') -> Raster:
+    """Open a raster, or return it as this process opened it before.
 
-    The process is part of the key because GDAL's handles must not be shared after a fork.
+    Args:
+        path: The file.
+        document: What GDAL opens instead of it.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is not a raster that GDAL reads.
     """
-    return _open(path).raster
+    # The process is part of the key because GDAL's handles must not be shared after a fork.
+    return _open(os.getpid(), path, document)
 
 
-def read_window(
-    raster: DatasetReader, bands: Sequence[int], window: Window, masked: bool = True
-) -> np.ndarray:
-    """Read (bands, h, w) of an open raster, masked where the file declares no data.
+@lru_cache(maxsize=OPEN_FILES)
+def _open(_process: int, path: str, document: str) -> Raster:
+    # Listing a folder of many rasters is most of the cost of opening one; side-car files of known
+    # names are still found. The pool holds the files of documents.
+    options = dict(GDAL_DISABLE_READDIR_ON_OPEN=True, GDAL_MAX_DATASET_POOL_SIZE=OPEN_FILES)
+    try:
+        with rasterio.Env(**options):
+            file = rasterio.open(document or path)
+    except RasterioIOError as error:
+        if not os.path.exists(path):
+            raise FileNotFoundError(f'{os.path.abspath(path)}: no such raster') from None
+        raise ValueError(f'{path}: cannot be opened as a raster: {error}') from error
+    plain = ([MaskFlags.all_valid], [MaskFlags.nodata])
+    simple = all(flags in plain for flags in file.mask_flag_enums)
+    return Raster(file, file.nodatavals if simple else None)
 
-    Args:
-        raster: From :func:`open_raster`.
-        bands: Bands to read, from 1 on.
-        window: Pixels to read.
-        masked: Return a masked array, which takes about as long again as reading.
+
+def read_planes(planes: Sequence[Plane], window: Window) -> tuple[np.ndarray, np.ndarray]:
+    """Read a window of some planes, (planes, h, w), and where they are valid, bool of that shape.
 
     Raises:
-        ValueError: The file is damaged.
+        FileNotFoundError: A file is gone.
+        ValueError: A file is damaged.
     """
+    files: dict[tuple[str, str], list[int]] = {}
+    for place, plane in enumerate(planes):
+        files.setdefault((plane.path, plane.document), []).append(place)
+    kind = np.result_type(*{plane.dtype for plane in planes})
+    values = np.empty((len(planes), *window[2:]), kind)
+    valid = np.empty(values.shape, dtype=bool)
+    for places in files.values():
+        block, seen = _read([planes[place] for place in places], window)
+        if planes[places[0]].document:
+            block = np.where(seen, block, 0)
+            block = np.rint(block) if kind.kind in 'iu' else block
+        values[places], valid[places] = block, seen
+    return values, valid
+
+
+def _read(planes: Sequence[Plane], window: Window) -> tuple[np.ndarray, np.ndarray]:
+    """Read planes of one file."""
+    path, _, _, nodata, document = planes[0]
+    raster, declared = open_raster(path, document)
+    bands = [plane.number for plane in planes]
     row, column, height, width = window
     try:
-        return raster.read(
-            list(bands), window=RasterWindow(column, row, width, height), masked=masked
+        # A masked array takes about as long again as reading.
+        block = raster.read(
+            bands, window=RasterWindow(column, row, width, height), masked=declared is None
         )
     except RasterioIOError as error:
         raise ValueError(
-            f'{raster.name}: cannot be read at row {row}, column {column}: {error}; '
-            f'is the file complete?'
+            f'{path}: cannot be read at row {row}, column {column}: {error}; is the file complete?'
         ) from error
-
-
-def read_valid(
-    path: str, bands: Sequence[int], window: Window, nodata: float | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Read (bands, h, w) of a file, and where the values are valid, bool of that shape.
-
-    Args:
-        path: The file.
-        bands: Bands to read, from 1 on.
-        window: Pixels to read.
-        nodata: Value that counts as missing besides what the file declares.
-    """
-    raster, declared = _open(path)
-    block = read_window(raster, bands, window, masked=declared is None)
-    if declared is None:
-        values, valid = np.ma.getdata(block), ~np.ma.getmaskarray(block)
-    else:
-        values, valid = block, np.ones(block.shape, dtype=bool)
-        for number, band in enumerate(bands):
-            missing = declared[band - 1]
+    values, valid = np.ma.getdata(block), ~np.ma.getmaskarray(block)
+    for number, band in enumerate(bands):
+        for missing in (nodata, declared[band - 1] if declared else None):
             if missing is not None:
-                np.not_equal(values[number], missing, out=valid[number])
+                valid[number] &= values[number] != missing
     if values.dtype.kind == 'f':
         valid &= np.isfinite(values)
-    if nodata is not None:
-        valid &= values != nodata
     return values, valid

@@ -57,7 +57,7 @@ def _fill(values: np.ndarray, seen: np.ndarray, days: np.ndarray) -> np.ndarray:
     steps = np.arange(dates, dtype=np.int32)[:, None]
     before = np.maximum.accumulate(np.where(seen, steps, -1), axis=0)
     after = np.minimum.accumulate(np.where(seen, steps, dates)[::-1], axis=0)[::-1]
-    never = after[0] == dates
+    never: np.ndarray = after[0] == dates
     date, pixel = np.nonzero(~seen & ~never)
     first, last = before[date, pixel], after[date, pixel]
     first, last = np.where(first < 0, last, first), np.where(last == dates, first, last)

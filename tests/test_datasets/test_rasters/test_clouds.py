@@ -7,12 +7,13 @@ import pytest
 import torch
 from mmengine.dataset import pseudo_collate
 
-from mmexact.datasets import LoadSITS, LoadSITSAnnotations, PackSITSInputs, RasterSeriesDataset
-from mmexact.datasets.rasters.values import Offset
+from mmexact.datasets import LoadSITS, LoadSITSAnnotations, PackSITSInputs
+from mmexact.datasets.rasters.settings import Offset
 from mmexact.models.data_preprocessor import SITSDataPreprocessor
 from mmexact.sits import unfold_time
 from tests.data import CORNER, write_pastis, write_raster
-from tests.test_datasets.test_rasters.test_layouts import COARSE
+from tests.test_datasets.test_rasters import areas
+from tests.test_datasets.test_rasters.areas import COARSE, read
 
 TIMES = ('20170101', '20170111', '20170121', '20170131')
 
@@ -40,22 +41,9 @@ def root(tmp_path):
 SCL = dict(rasters='scl/*.tif')
 
 
-def build(root, *pipeline, clouds=SCL, **kwargs):
-    settings = dict(
-        data_root=str(root),
-        series=dict(area=dict(rasters='bands/*.tif')),
-        search=dict(clouds=clouds, **kwargs.pop('search', {})),
-        window_size=4,
-        metainfo=dict(classes=('Other', 'Crop')),
-        pipeline=list(pipeline),
-        serialize_data=False,
-    )
-    return RasterSeriesDataset(**settings | kwargs)
-
-
-def read(dataset, index=0):
-    info = dataset.get_data_info(index)
-    return info['reader'].read(np.arange(len(info['day_of_year'])), info['window'])
+def build(root, *pipeline, clouds=SCL, search=None, **kwargs):
+    settings = dict(search or {}, clouds=clouds)
+    return areas.build(root, 'bands/*.tif', settings, pipeline=list(pipeline), **kwargs)
 
 
 def test_a_hidden_date_is_padding_for_that_pixel(root):
@@ -181,7 +169,7 @@ def test_a_dataset_that_knows_nothing_about_clouds_is_named(tmp_path):
     root = write_pastis(tmp_path, {7: np.zeros((8, 8), np.uint8)})
     pipeline = [LoadSITS(2, 'clear')]
     dataset = PASTISDataset(data_root=str(root), folds=[1], window_size=4, pipeline=pipeline)
-    with pytest.raises(ValueError, match=r"S2_7.npy: .* does not know about clouds.*'clear' of"):
+    with pytest.raises(ValueError, match=r"does not know about clouds, .*'clear' of LoadSITS"):
         dataset[0]
 
 

@@ -1,3 +1,5 @@
+"""Series in data cubes, Zarr and NetCDF."""
+
 import builtins
 
 import numpy as np
@@ -8,31 +10,15 @@ import xarray
 from mmengine.dataset import pseudo_collate
 from torch.utils.data import DataLoader
 
-from mmexact.datasets import LoadSITS, PackSITSInputs, RasterSeriesDataset
+from mmexact.datasets import LoadSITS, PackSITSInputs
 from mmexact.datasets.rasters.cube import _open_in
 from tests.cubes import make_cube, write_cube
 from tests.data import CORNER, SIZE, position_code, write_raster
+from tests.test_datasets.test_rasters.areas import build, read
 
 BANDS = ('B02', 'B04', 'B08')
 TIMES = ('2016-12-30', '2017-01-05T10:30', '2017-03-01')
 VALUES = position_code(3, 3, *SIZE)
-
-
-def build(root, name, search=None, **kwargs):
-    settings = dict(
-        data_root=str(root),
-        series=dict(area=dict(rasters=name)),
-        search=search,
-        window_size=4,
-        metainfo=dict(classes=('Other', 'Crop')),
-        serialize_data=False,
-    )
-    return RasterSeriesDataset(**settings | kwargs)
-
-
-def read(dataset, index=0):
-    info = dataset.get_data_info(index)
-    return info['reader'].read(np.arange(len(info['day_of_year'])), info['window'])
 
 
 @pytest.mark.parametrize('name', ['cube.zarr', 'cube.nc'])
@@ -44,7 +30,7 @@ def test_a_window_of_a_cube(tmp_path, name, south_up):
     assert info['day_of_year'].tolist() == [365, 5, 60]
     assert info['georeference'].transform == (10, 0, 500080, 0, -10, 5099960)
     assert rasterio.crs.CRS.from_wkt(info['georeference'].crs).to_epsg() == 32633
-    window = info['reader'].read(np.array([0, 2]), info['window'])
+    window = read(dataset, 5, [0, 2])
     assert window.dtype == np.int16
     np.testing.assert_array_equal(window, VALUES[[0, 2]][:, [2, 0], 4:8, 8:12])
 
@@ -54,7 +40,7 @@ def test_all_bands_of_the_season_with_labels_on_the_grid(tmp_path):
     write_raster(tmp_path / 'labels.tif', np.ones((1, *SIZE), np.uint8))
     series = dict(area=dict(rasters='cube.zarr', mask='labels.tif'))
     dataset = build(tmp_path, '', dict(date_range=('2017-01', '2017-03')), series=series)
-    assert dataset.get_data_info(0)['gt_score'].tolist() == [1]
+    assert dataset.get_data_info(0)['gt_score'].tolist() == [1, 0]
     np.testing.assert_array_equal(read(dataset), VALUES[1:, :, :4, :4])
 
 
@@ -203,10 +189,9 @@ def test_only_the_window_is_read(tmp_path):
         if chunk.is_file() and chunk.name != 'zarr.json' and chunk.parts[-4] != '0':
             chunk.write_bytes(b'damaged')
     dataset = build(tmp_path, 'cube.zarr')
-    info = dataset.get_data_info(0)
-    assert info['reader'].read(np.array([0]), info['window']).shape == (1, 3, 4, 4)
+    assert read(dataset, 0, [0]).shape == (1, 3, 4, 4)
     with pytest.raises(ValueError, match=r'reflectance cannot be read at row 0.*complete'):
-        info['reader'].read(np.array([1]), info['window'])
+        read(dataset, 0, [1])
 
 
 def test_cubes_of_the_writer_lie_on_the_grid_of_the_rasters():

@@ -1,36 +1,12 @@
-"""Files as people have them: formats, stacks, resolutions, and where dates come from."""
+"""Files as people have them: formats, and where their bands and dates stand."""
 
 import numpy as np
 import pytest
 import rasterio
-from affine import Affine
-from rasterio.enums import Resampling
 from rasterio.shutil import copy as copy_raster
 
-from mmexact.datasets import RasterSeriesDataset
-from mmexact.datasets.rasters.dates import read_date_range
-from mmexact.datasets.rasters.files import open_raster
-from mmexact.datasets.rasters.grid import Axis, Grid, place
 from tests.data import CORNER, SIZE, position_code, write_raster
-
-COARSE = Affine(20, 0, 500000, 0, -20, 5100000)
-
-
-def build(root, rasters='**/*.tif', search=None, **kwargs):
-    settings = dict(
-        data_root=str(root),
-        series=dict(area=dict(rasters=rasters)),
-        search=search,
-        window_size=4,
-        metainfo=dict(classes=('Other', 'Crop')),
-        serialize_data=False,
-    )
-    return RasterSeriesDataset(**settings | kwargs)
-
-
-def read(dataset, index=0):
-    info = dataset.get_data_info(index)
-    return info['reader'].read(np.arange(len(info['day_of_year'])), info['window'])
+from tests.test_datasets.test_rasters.areas import build, describe, read
 
 
 @pytest.mark.parametrize(
@@ -72,14 +48,6 @@ def test_a_mask_file_beside_the_raster_is_seen(tmp_path):
     assert np.argwhere(window.mask[0, 0]).tolist() == [[1, 2]]
 
 
-def describe(path, descriptions, tags=None):
-    with rasterio.open(path, 'r+') as raster:
-        for number, text in enumerate(descriptions, 1):
-            raster.set_band_description(number, text)
-        for number, band_tags in enumerate(tags or [], 1):
-            raster.update_tags(number, **band_tags)
-
-
 STACK = ('20170301_B08', '20170105_B02', '20170105_B08', '20170301_B02')
 
 
@@ -107,8 +75,7 @@ def test_a_stack_of_all_dates_and_bands(stack, search):
     dataset = build(stack, 'stack.tif', dict(search, bands=('B02', 'B08')))
     assert dataset.get_data_info(0)['day_of_year'].tolist() == [5, 60]
     np.testing.assert_array_equal(read(dataset, 1), position_code(2, 2, *SIZE)[..., :4, 4:8])
-    info = build(stack, 'stack.tif', dict(search, bands=('B08',))).get_data_info(5)
-    window = info['reader'].read(np.array([1]), info['window'])
+    window = read(build(stack, 'stack.tif', dict(search, bands=('B08',))), 5, [1])
     np.testing.assert_array_equal(window, position_code(2, 2, *SIZE)[1:, 1:, 4:8, 8:12])
 
 
@@ -145,6 +112,65 @@ def test_what_is_wrong_with_a_stack_is_named(stack, search, message):
         build(stack, 'stack.tif', settings | search)
 
 
+@pytest.fixture
+def files_of_bands(tmp_path):
+    """A file for each of two bands, which holds three dates, in disorder."""
+    code = position_code(3, 2, *SIZE)
+    for band, values in zip(('B08', 'B02'), code.swapaxes(0, 1), strict=True):
+        write_raster(tmp_path / f'area_{band}.tif', values[[2, 0, 1]])
+    return tmp_path
+
+
+BY_BAND = dict(
+    stack='dates_file',
+    dates_file='dates.txt',
+    band_pattern=r'_(?P<band>B\d\d)',
+    bands=('B08', 'B02'),
+)
+
+
+@pytest.mark.parametrize(
+    'lines',
+    [
+        ['2017-05-01', '20170301', '2017-04-01 10:00:00', ''],
+        ['date', '2017-05-01', '2017-03-01', '2017-04-01'],
+        ['orbit;date', '122;2017-05-01', '22;2017-03-01', '122;2017-04-01'],
+        [
+            'file,date',
+            *(
+                f'area_{band}.tif,2017-0{month}-01'
+                for month in (5, 3, 4)
+                for band in ('B02', 'B08')
+            ),
+        ],
+    ],
+)
+def test_a_file_for_each_band_and_the_dates_in_another(files_of_bands, lines):
+    (files_of_bands / 'dates.txt').write_text('\n'.join(lines))
+    dataset = build(files_of_bands, search=BY_BAND)
+    assert dataset.get_data_info(0)['day_of_year'].tolist() == [60, 91, 121]
+    np.testing.assert_array_equal(read(dataset, 1), position_code(3, 2, *SIZE)[..., :4, 4:8])
+    one = dict(stack='dates_file', dates_file='dates.txt', date_range=('2017-04', '2017-05'))
+    window = read(build(files_of_bands, 'area_B02.tif', one))
+    np.testing.assert_array_equal(window, position_code(3, 2, *SIZE)[1:, 1:, :4, :4])
+
+
+def test_a_wrong_number_of_dates_is_named(files_of_bands):
+    (files_of_bands / 'dates.txt').write_text('2017-05-01\n2017-03-01\n')
+    with pytest.raises(
+        ValueError, match=r'B02.tif: 3 bands, but .*dates.txt has 2 dates; expected'
+    ):
+        build(files_of_bands, search=BY_BAND)
+    (files_of_bands / 'dates.txt').write_text('2017-05-01\nsoon\n2017-03-01\n')
+    with pytest.raises(ValueError, match=r"dates.txt, line 2: no date in 'soon' by date_pattern"):
+        build(files_of_bands, search=BY_BAND)
+    (files_of_bands / 'dates.txt').write_text('file,date\narea_B08.tif,2017-05-01\n')
+    with pytest.raises(ValueError, match=r"B02.tif: dates_file does not list 'area_B02.tif'"):
+        build(files_of_bands, search=BY_BAND)
+    with pytest.raises(ValueError, match=r"stack='dates_file', but dates_file is not set"):
+        build(files_of_bands, search=BY_BAND | dict(dates_file=None))
+
+
 def test_bands_by_their_descriptions_over_several_files_per_date(tmp_path):
     code = position_code(2, 3, *SIZE)
     for time, values in zip(('20170105', '20170301'), code, strict=True):
@@ -157,198 +183,61 @@ def test_bands_by_their_descriptions_over_several_files_per_date(tmp_path):
         build(tmp_path, '*.tif', dict(bands=('nir', 'swir')))
 
 
-def test_a_band_between_pixels_of_half_the_resolution():
-    axis = Axis(scale=0.5, shift=0.0, length=2)
-    # Centres of the grid at -1/4, 1/4, 3/4 and 5/4 of the raster's.
-    assert axis.centres(0, 4).tolist() == [-0.25, 0.25, 0.75, 1.25]
-    assert axis.blend(np.array([0.0, 8.0]), 0, 4).tolist() == [0, 2, 6, 8]
-    assert axis.nearest(0, 4).tolist() == [0, 0, 1, 1]
-    # The two pixels in the middle need both; the last one needs only the last.
-    assert [axis.span(first, 1) for first in range(4)] == [(0, 1), (0, 2), (0, 2), (1, 1)]
+def test_some_bands_of_each_file(tmp_path):
+    write_raster(tmp_path / '20161230.tif', position_code(1, 2, *SIZE)[0])
+    window = read(build(tmp_path, search=dict(bands=(2,))), 1)
+    np.testing.assert_array_equal(window, position_code(1, 2, *SIZE)[:, 1:, :4, 4:8])
+    for bands, message in (
+        ((3,), r'of 2016-12-30 .* no band 3, only \[1, 2\]'),
+        (('B02',), 'have no descriptions; set bands to numbers, or band_pattern'),
+        ((1, 'B02'), r"bands=\(1, 'B02'\) with .*numbers .* or names"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            build(tmp_path, search=dict(bands=bands))
 
 
 @pytest.fixture
-def sentinel(tmp_path):
-    """10 m and 20 m files of two dates, and a 60 m file larger than the area."""
-    rng = np.random.default_rng(0)
-    for time in ('20170105', '20170301'):
-        for band, size, grid in (
-            ('B02', (12, 24), CORNER),
-            ('B11', (6, 12), COARSE),
-            ('B01', (3, 5), Affine(60, 0, 499970, 0, -60, 5100030)),
-        ):
-            values = rng.integers(1, 9000, (1, *size)).astype(np.uint16)
-            write_raster(tmp_path / f'T33_{time}_{band}.tif', values, grid, nodata=0)
+def banded(tmp_path):
+    """One file per date (folder) and band; the order of the names is not that of the bands."""
+    for time, bands in zip(('20170105', '20170301'), position_code(2, 2, 4, 4), strict=True):
+        for band, values in zip(('B8A', 'B02'), bands, strict=True):
+            write_raster(tmp_path / time / f'scene_{band}_10m.tif', values[None])
+        write_raster(tmp_path / time / 'scene_SCL_20m.tif', np.zeros((1, 2, 2), np.uint8))
     return tmp_path
 
 
-NAMED = dict(band_pattern=r'_(?P<band>B\d\d)\.', bands=('B11', 'B02', 'B01'))
+BANDS = dict(band_pattern=r'_(?P<band>B\d[\dA])_', bands=('B8A', 'B02'))
 
 
-def test_coarser_bands_come_onto_the_finest_grid(sentinel):
-    whole = read(build(sentinel, '*.tif', NAMED, window_size=None))
-    assert whole.shape == (2, 3, 12, 24)
-    assert whole.dtype == np.uint16
-    with rasterio.open(sentinel / 'T33_20170105_B11.tif') as raster:
-        coarse = raster.read(1).astype(float)
-        by_gdal = raster.read(1, out_shape=(12, 24), resampling=Resampling.bilinear)
-    # Row 0 lies outside the outermost centres; column 1 a quarter of the way to the next one.
-    assert whole[0, 0, 0, 1] == round(0.75 * coarse[0, 0] + 0.25 * coarse[0, 1])
-    assert whole[0, 0, 2, 2] == round(
-        0.75 * (0.75 * coarse[1, 1] + 0.25 * coarse[1, 0])
-        + 0.25 * (0.75 * coarse[0, 1] + 0.25 * coarse[0, 0])
+def test_one_file_per_date_and_band(banded):
+    dataset = build(banded, search=BANDS)
+    info = dataset.get_data_info(0)
+    assert info['day_of_year'].tolist() == [5, 60]
+    np.testing.assert_array_equal(read(dataset), position_code(2, 2, 4, 4))
+    assert read(dataset, 0, [1]).shape == (1, 2, 4, 4)
+    with pytest.raises(ValueError, match='names of bands with a band_pattern'):
+        build(banded, search=dict(band_pattern=BANDS['band_pattern']))
+
+
+def test_a_missing_band_is_named_with_its_date(banded):
+    (banded / '20170301' / 'scene_B02_10m.tif').unlink()
+    with pytest.raises(ValueError, match=r"of 2017-03-01 .*no band 'B02', only \['B8A'\]"):
+        build(banded, search=BANDS)
+    with pytest.raises(ValueError, match=r"finds none of the bands \['B11'\]"):
+        build(banded, search=BANDS | dict(bands=('B11',)))
+
+
+def test_bands_without_a_date_in_common_are_named(tmp_path):
+    for name in ('20170105_B02', '20170301_B8A', '20170401_B8A'):
+        write_raster(tmp_path / f'{name}_10m.tif', np.zeros((1, *SIZE), np.int16))
+    message = (
+        r'no date has all of the bands: B8A is of 2017-03-01 .*, 2017-04-01 .*; B02 is of 2017-01'
     )
-    assert np.abs(whole[0, 0].astype(int) - by_gdal).max() <= 1
-    with rasterio.open(sentinel / 'T33_20170301_B02.tif') as raster:
-        np.testing.assert_array_equal(whole[1, 1], raster.read(1))
-
-
-@pytest.mark.parametrize('missing', [False, True])
-def test_a_window_of_coarser_bands_is_that_of_the_whole_area(sentinel, missing):
-    if missing:
-        with rasterio.open(sentinel / 'T33_20170301_B11.tif', 'r+') as raster:
-            raster.write(np.zeros((1, 2, 3), np.uint16), window=((1, 3), (2, 5)))
-    whole = read(build(sentinel, '*.tif', NAMED, window_size=None, gaps='pad'))
-    for side in (1, 3, 4):
-        dataset = build(sentinel, '*.tif', NAMED, window_size=side, gaps='pad')
-        for index in range(len(dataset)):
-            row, column = dataset.get_data_info(index)['window'][:2]
-            part, window = (
-                whole[..., row : row + side, column : column + side],
-                read(dataset, index),
-            )
-            np.testing.assert_array_equal(np.ma.getdata(window), np.ma.getdata(part))
-            np.testing.assert_array_equal(np.ma.getmaskarray(window), np.ma.getmaskarray(part))
-    assert isinstance(whole, np.ma.MaskedArray) == missing
-    if missing:
-        expected = np.zeros((12, 24), bool)
-        expected[2:6, 4:10] = True
-        np.testing.assert_array_equal(whole.mask[1, 0], expected)
-
-
-@pytest.mark.parametrize('nodata', [0, None])
-def test_missing_values_do_not_leak_into_their_neighbours(tmp_path, nodata):
-    coarse = np.array([[[1000, 1000, 0, 0], [1000, 1000, 0, 3000]]], np.uint16)
-    write_raster(tmp_path / '20170105_B02.tif', np.full((1, 4, 8), 5, np.uint16))
-    write_raster(tmp_path / '20170105_B11.tif', coarse, COARSE, nodata=nodata)
-    search = dict(NAMED, bands=('B02', 'B11'), nodata=None if nodata == 0 else 0)
-    window = read(build(tmp_path, '*.tif', search, window_size=None, gaps='pad'))
-    assert window.mask[0, 1, 0].tolist() == [False] * 4 + [True] * 4
-    assert window.data[0, 1, 0].tolist() == [1000] * 4 + [0] * 4
-    assert window.data[0, 1, 3].tolist() == [1000] * 4 + [0] * 2 + [3000] * 2
-
-
-@pytest.mark.parametrize(
-    ('size', 'grid', 'message'),
-    [
-        ((5, 12), COARSE, r'B11.tif: bounds .* do not cover the area .*\n  rio warp'),
-        ((6, 12), Affine(20, 0, 500010, 0, -20, 5100000), 'B11.tif: bounds .* do not cover'),
-        ((24, 48), Affine(5, 0, 500000, 0, -5, 5100000), r'B11.tif: size .* differs from'),
-        ((6, 12), Affine(20, 1, 500000, 0, -20, 5100000), r'B11.tif: size .* differs from'),
-    ],
-)
-def test_rasters_that_do_not_fit_are_named(sentinel, size, grid, message):
-    write_raster(sentinel / 'T33_20170301_B11.tif', np.ones((1, *size), np.uint16), grid)
     with pytest.raises(ValueError, match=message):
-        build(sentinel, '*.tif', NAMED)
+        build(tmp_path, search=BANDS)
 
 
-def test_a_finer_raster_has_a_place_for_masks_only(tmp_path):
-    path = str(write_raster(tmp_path / 'fine.tif', position_code(1, 1, 8, 8)[0], CORNER))
-    grid = Grid('grid', (4, 4), open_raster(path).crs.to_wkt(), COARSE)
-    placement = place(path, grid, finer=True)
-    # Centres of 20 m pixels lie between 10 m pixels; the further one counts.
-    near = placement.nearest(position_code(1, 1, 8, 8)[0, 0], (0, 0, 4, 4))
-    np.testing.assert_array_equal(near, position_code(1, 1, 8, 8)[0, 0, 1::2, 1::2])
-    with pytest.raises(ValueError, match=r'fine.tif: size'):
-        place(path, grid)
-
-
-def test_rasters_without_a_crs(tmp_path):
-    for name in ('20170105.tif', '20170301.tif'):
-        write_raster(tmp_path / name, position_code(1, 2, *SIZE)[0], crs=None)
-    assert build(tmp_path).get_data_info(0)['georeference'].crs is None
-    crs = build(tmp_path, search=dict(crs='EPSG:32633')).get_data_info(0)['georeference'].crs
-    assert rasterio.crs.CRS.from_wkt(crs).to_epsg() == 32633
-    with pytest.raises(ValueError, match=r"crs='mine'.*expected e.g. 'EPSG:32633'"):
-        build(tmp_path, search=dict(crs='mine'))
-    write_raster(tmp_path / '20170401.tif', position_code(1, 2, *SIZE)[0])
-    with pytest.raises(ValueError, match=r"20170401.tif: CRS EPSG:32633 differs from None .*crs='"):
-        build(tmp_path)
-    assert len(read(build(tmp_path, search=dict(crs='EPSG:32633')))) == 3
-
-
-def write_dates(root, *lines):
-    (root / 'dates.csv').write_text('\n'.join(('file,date', *lines)) + '\n')
-
-
-def test_dates_from_a_table(tmp_path):
-    for name, values in zip('abc', position_code(3, 2, *SIZE), strict=True):
-        write_raster(tmp_path / 'series' / f'{name}.tif', values)
-    write_dates(tmp_path, 'a.tif,2017-03-01', 'series/b.tif,20170105T100000', 'c.tif,2017-01-05')
-    dataset = build(tmp_path, 'series/*.tif', dict(dates_file='dates.csv'))
-    assert dataset.get_data_info(0)['day_of_year'].tolist() == [5, 5, 60]
-    np.testing.assert_array_equal(read(dataset), position_code(3, 2, *SIZE)[[2, 1, 0], :, :4, :4])
-
-
-@pytest.mark.parametrize(
-    ('lines', 'message'),
-    [
-        (['a.tif,2017-03-01'], r"b.tif: dates_file does not list 'b.tif'; it lists e.g. 'a.tif'"),
-        (['a.tif,soon'], r"dates.csv, line 2: no date in 'soon' by date_pattern="),
-        (['a.tif,2017-02-30'], r"dates.csv, line 2: the date in '2017-02-30': day"),
-        (['a.tif,2017-03-01', 'a.tif,2017-03-02'], r'line 3: another date for a.tif'),
-    ],
-)
-def test_what_is_wrong_with_a_table_of_dates_is_named(tmp_path, lines, message):
-    for name in 'ab':
-        write_raster(tmp_path / f'{name}.tif', position_code(1, 2, *SIZE)[0])
-    write_dates(tmp_path, *lines)
-    with pytest.raises(ValueError, match=message):
-        build(tmp_path, '*.tif', dict(dates_file='dates.csv'))
-    (tmp_path / 'dates.csv').write_text('name;when\n')
-    with pytest.raises(ValueError, match=r"columns \['name;when'\]; expected file and date"):
-        build(tmp_path, '*.tif', dict(dates_file='dates.csv'))
-    with pytest.raises(FileNotFoundError, match=r'none.csv: no such dates_file'):
-        build(tmp_path, '*.tif', dict(dates_file='none.csv'))
-
-
-def test_the_pattern_that_finds_no_date_is_named(tmp_path):
-    write_raster(tmp_path / 'spring.tif', position_code(1, 2, *SIZE)[0])
-    with pytest.raises(
-        ValueError, match=r"spring.tif: no date in its name .* date_pattern='\(\?<!"
-    ):
-        build(tmp_path, '*.tif')
-
-
-def test_seasons_by_month_may_cross_the_new_year():
-    first, last = read_date_range(('2019-10', '2020-02'))
-    assert (str(first), str(last)) == ('2019-10-01', '2020-02-29')
-    with pytest.raises(ValueError, match='the last day comes before the first'):
-        read_date_range(('2020-03', '2020-02'))
-    with pytest.raises(ValueError, match=r"expected \('YYYY-MM-DD'"):
-        read_date_range(('2020-03',))
-
-
-def test_a_season_for_each_area(tmp_path):
-    names = ('20161103', '20170401', '20171103', '20180401')
-    for name, values in zip(names, position_code(4, 2, *SIZE), strict=True):
-        write_raster(tmp_path / f'{name}.tif', values)
-    series = {
-        str(year): dict(rasters='*.tif', search=dict(date_range=(f'{year - 1}-10', f'{year}-09')))
-        for year in (2017, 2018)
-    }
-    dataset = build(tmp_path, series=series, window_size=None, search=dict(bands=[2]))
-    # Calendar days, in chronological order: a season may start with the last ones.
-    assert dataset.get_data_info(0)['day_of_year'].tolist() == [308, 91]
-    np.testing.assert_array_equal(read(dataset, 1), position_code(4, 2, *SIZE)[2:, 1:])
-
-
-def test_unknown_settings_are_named(tmp_path):
-    write_raster(tmp_path / '20170105.tif', position_code(1, 2, *SIZE)[0])
-    with pytest.raises(ValueError, match=r"search: no such setting 'band'; .*'bands'"):
-        build(tmp_path, search=dict(band=[1]))
-    with pytest.raises(ValueError, match=r"search: clouds: no such setting 'code'; .*'codes'"):
-        build(tmp_path, search=dict(clouds=dict(code=[1])))
-    with pytest.raises(ValueError, match=r"gaps='fill'; expected 'interpolate' or 'pad'"):
-        build(tmp_path, gaps='fill')
+def test_a_band_that_is_there_twice_is_named(banded):
+    write_raster(banded / '20170301' / 'later_B02_10m.tif', np.zeros((1, 4, 4), np.int16))
+    with pytest.raises(ValueError, match=r'scene_B02.* and .*later_B02.* both hold band B02'):
+        build(banded, search=BANDS)

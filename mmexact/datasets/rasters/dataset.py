@@ -2,90 +2,23 @@
 
 import copy
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
 from typing import Any
 
-import numpy as np
 from mmseg.registry import DATASETS
+from rasterio.transform import Affine
 
 from mmexact.datasets.label_places import Area, LabelSettings
-from mmexact.datasets.rasters.files import open_raster, read_window
-from mmexact.datasets.rasters.gaps import fill_gaps, hide_gaps
-from mmexact.datasets.rasters.grid import check_grid
+from mmexact.datasets.rasters.reader import LabelRaster, RasterReader
 from mmexact.datasets.rasters.search import find_series
-from mmexact.datasets.rasters.series import RasterSeries
-from mmexact.datasets.reader import PatchReader
+from mmexact.datasets.rasters.settings import Search
 from mmexact.datasets.sits_dataset import SITSDataset, window_grid
 from mmexact.datasets.weak_labels import read_weak_labels, report
-from mmexact.masks import check_labels
-from mmexact.sits import IGNORED, Georeference, Window
+from mmexact.sits import IGNORED
 
 DRAWS = 100
 """Windows that training draws in place of one that was never observed, before it gives up."""
-
-
-@dataclass(eq=False, kw_only=True)
-class RasterReader(PatchReader):
-    """Reads an area.
-
-    Attributes:
-        series: Its dates.
-        gaps: What becomes of a date at which a pixel was not observed.
-        codes: Class by value of the label raster; None where the values are classes.
-        other_codes: Class of values that ``codes`` does not list.
-        num_classes: Number of classes.
-    """
-
-    series: RasterSeries
-    source: str
-    mask_source: str | None
-    size: tuple[int, int]
-    bands: Sequence[str] | None
-    num_bands: int
-    days: np.ndarray
-    gaps: str
-    codes: Mapping[int, int] | None
-    other_codes: int
-    num_classes: int
-
-    def read(self, dates: np.ndarray, window: Window) -> np.ndarray:
-        """Read (T', C, h, w), masked and 0 where there are gaps that were not filled."""
-        values, valid = self.series.read(dates, window)
-        if valid.all():
-            return values
-        if self.gaps == 'pad':
-            return hide_gaps(values, valid)
-        return fill_gaps(values, valid, self.series.days(dates))
-
-    def read_observed(self, dates: np.ndarray, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        """Read what was really observed; see :class:`PatchReader`."""
-        values, valid = self.series.read(dates, window)
-        return np.where(valid, values, 0), valid
-
-    def clear_shares(self, window: Window) -> np.ndarray:
-        """Return the share of a window that no cloud hides at each date, float (T,)."""
-        return self.series.clear_shares(window)
-
-    def georeference(self, window: Window) -> Georeference:
-        """Return where a window lies on the ground."""
-        return self.series.georeference(window)
-
-    def read_mask(self, window: Window) -> np.ndarray:
-        """Read (h, w) uint8 classes, 255 where there is no data or the code is ignored."""
-        path = str(self.mask_source)
-        values = read_window(open_raster(path), (1,), window)[0]
-        if values.dtype.kind not in 'iu':
-            raise ValueError(f'{path}: labels of type {values.dtype}; expected integers')
-        if self.codes is None:
-            labels = values.filled(IGNORED)
-            check_labels(labels, self.num_classes, path)
-            return labels.astype(np.uint8)
-        mask = np.full(values.shape, self.other_codes, dtype=np.uint8)
-        mask[np.ma.getmaskarray(values)] = IGNORED
-        for code, label in self.codes.items():
-            mask[values.data == code] = label
-        return mask
 
 
 @DATASETS.register_module()
@@ -157,13 +90,17 @@ class RasterSeriesDataset(SITSDataset):
         if gaps not in ('interpolate', 'pad'):
             raise ValueError(f"gaps={gaps!r}; expected 'interpolate' or 'pad'")
         self.search = dict(search or {})
+        self.searches = {
+            name: Search.parse({**self.search, **(paths.get('search') or {})})
+            for name, paths in self.series.items()
+        }
         self.gaps = gaps
         self.labels = None if labels is None else self._label_settings(labels)
         if self.labels is not None and kwargs.get('image_labels_file') is not None:
             raise ValueError('labels and image_labels_file are both set; expected one of them')
         super().__init__(data_root=data_root, **kwargs)
 
-    def load_patches(self) -> Iterator[tuple[str, PatchReader]]:
+    def load_patches(self) -> Iterator[tuple[str, RasterReader]]:
         """Yield the areas."""
         root = self.data_root or ''
         if not os.path.isdir(root or '.'):
@@ -172,29 +109,18 @@ class RasterSeriesDataset(SITSDataset):
                 f'your rasters, or link that folder there'
             )
         for name, paths in self.series.items():
-            search = {**self.search, **(paths.get('search') or {})}
-            series = find_series(root, str(paths['rasters']), search)
-            mask_path = None
+            reader = find_series(root, str(paths['rasters']), self.searches[name])
+            labels = None
             if paths.get('mask') and self.with_masks:
-                mask_path = os.path.join(root, str(paths['mask']))
-                check_grid(mask_path, series, search.get('crs'))
-            bands = search.get('bands') or [None]
-            yield (
-                name,
-                RasterReader(
-                    series=series,
-                    source=series.source,
-                    mask_source=mask_path,
-                    size=series.size,
-                    bands=bands if all(isinstance(band, str) for band in bands) else None,
-                    num_bands=series.num_bands,
-                    days=series.day_of_year(),
-                    gaps=self.gaps,
-                    codes=self.codes,
+                labels = LabelRaster.open(
+                    os.path.join(root, str(paths['mask'])),
+                    reader.grid,
+                    self.searches[name].crs,
+                    self.codes,
                     other_codes=self.other_codes,
                     num_classes=len(self._metainfo['classes']),
-                ),
-            )
+                )
+            yield name, replace(reader, gaps=self.gaps, labels=labels)
 
     @staticmethod
     def _label_settings(labels: Mapping[str, Any]) -> LabelSettings:
@@ -219,11 +145,12 @@ class RasterSeriesDataset(SITSDataset):
         """Keep the windows for which the points or polygons have labels."""
         areas, numbers = [], {}
         for name, reader in self.readers.items():
-            rasters = reader.series  # type: ignore[attr-defined]
-            windows = window_grid(rasters.size, self.window_size, name)
+            assert isinstance(reader, RasterReader)
+            windows = window_grid(reader.size, self.window_size, name)
             numbers.update({(name, window): index for index, window in enumerate(windows)})
-            days = (rasters.times[0].date(), rasters.times[-1].date())
-            areas.append(Area(name, windows, rasters.crs, rasters.transform, days))
+            days = (reader.times[0].date(), reader.times[-1].date())
+            crs, transform = reader.georeference((0, 0, *reader.size))
+            areas.append(Area(name, windows, crs, Affine(*transform), days))
         path = os.path.join(self.data_root or '', settings.file)
         weak = read_weak_labels(path, settings, self._metainfo['classes'], areas, self.background)
         labelled = []
