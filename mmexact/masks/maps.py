@@ -26,11 +26,6 @@ def map_files(name: str) -> list[str]:
     return [f'{name}.tif', f'{name}.tif.aux.xml', f'{name}.qml']
 
 
-def as_place(found: Any) -> Georeference | None:
-    """Accept the georeference of datasets that have not moved to readers yet."""
-    return Georeference(**found) if isinstance(found, dict) else found
-
-
 def join_windows(
     windows: Sequence[tuple[np.ndarray, Georeference]],
 ) -> tuple[np.ndarray, Georeference]:
@@ -81,7 +76,6 @@ def open_map(
     Yields:
         The open raster.
     """
-    georeference = as_place(georeference)
     place: dict[str, Any] = {}
     if georeference is not None:
         place = dict(crs=georeference.crs, transform=Affine(*georeference.transform))

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from mmexact.masks.folder import MANIFEST, ResumableFolder, read_manifest
-from mmexact.masks.maps import as_place, join_windows, map_files, open_map
+from mmexact.masks.maps import join_windows, map_files, open_map
 from mmexact.masks.png import write_mask
 from mmexact.sits import IGNORED, Georeference
 
@@ -55,7 +55,7 @@ class PseudoMaskWriter:
         self.places: dict[str, Georeference] = {}
         files: list[str] = []
         for info in windows:
-            sample_id, place = info['sample_id'], as_place(info.get('georeference'))
+            sample_id, place = info['sample_id'], info['georeference']
             self.sample_ids.append(sample_id)
             self.patches.setdefault(info.get('patch', sample_id.rsplit('_', 1)[0]), []).append(
                 sample_id

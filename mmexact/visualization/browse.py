@@ -1,258 +1,244 @@
-"""What a data set looks like: class balance, dates, NDVI through the year, and some windows."""
+"""What a data set looks like: class balance, dates, NDVI through the season, some windows."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from mmexact.apis.report_pictures import choose
-from mmexact.datasets.sits_dataset import SITSDataset
-from mmexact.datasets.transforms.loading import load_mask
 from mmexact.sits import IGNORED
 from mmexact.visualization.figures import new_figure, plot_bars
-from mmexact.visualization.pages import Gallery
+from mmexact.visualization.pages import Gallery, choose_windows, spread, write_page
 from mmexact.visualization.pictures import colorize, composite
+from mmexact.visualization.season import align, name_months, quarters
+from mmexact.visualization.style import ACCENT
 
 PERIOD = 10
-"""Days of the year that a point of an NDVI curve stands for."""
+"""Days that a point of an NDVI curve stands for."""
 
-PERIODS = -(-366 // PERIOD)
+ReadMask = Callable[[Any], np.ndarray]
 
 
-def ndvi(series: np.ndarray, valid: np.ndarray, red: int, nir: int) -> np.ndarray:
-    """Compute the NDVI, (nir - red) / (nir + red).
+def ndvi(series: np.ndarray, valid: np.ndarray, bands: Sequence[int]) -> np.ndarray:
+    """Return the NDVI, or compute it as (nir - red) / (nir + red).
 
     Args:
         series: (T, C, h, w) digital numbers.
         valid: bool of that shape.
-        red: Index of the red band.
-        nir: Index of the near-infrared band.
+        bands: Index of the NDVI, which is used as it is, or those of red and near infrared.
 
     Returns:
-        (T, h, w) float32, in -1..1 for reflectances; NaN where a band was not observed or the sum
-        is not positive.
+        (T, h, w) float32; NaN where a band was not observed or the sum is not positive.
     """
-    dark, bright = (series[:, band].astype(np.float32) for band in (red, nir))
-    known = valid[:, red] & valid[:, nir] & (dark + bright > 0)
-    return np.where(known, (bright - dark) / np.where(known, dark + bright, 1), np.nan)
-
-
-def _read_observed(info: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    dates = np.arange(len(info['day_of_year']))
-    values, valid = info['reader'].read_observed(dates, info['window'])
-    return values, valid
-
-
-class NDVICurves:
-    """NDVI by class and time of the year.
-
-    Args:
-        num_classes: Number of classes.
-    """
-
-    def __init__(self, num_classes: int) -> None:
-        self.values: list[list[list[np.ndarray]]] = [
-            [[] for _ in range(PERIODS)] for _ in range(num_classes)
-        ]
-
-    def add(self, index: np.ndarray, day_of_year: np.ndarray, classes: np.ndarray) -> None:
-        """Add a window: one value per date and class, the median over the pixels of the class.
-
-        Args:
-            index: NDVI (T, h, w), NaN where unknown.
-            day_of_year: (T,) 1..366.
-            classes: (h, w) class of each pixel, 255 ignored.
-        """
-        for label in np.unique(classes[classes != IGNORED]):
-            pixels = index[:, classes == label]
-            known = np.isfinite(pixels).any(1)
-            for day, median in zip(day_of_year[known], np.nanmedian(pixels[known], 1), strict=True):
-                self.values[label][(int(day) - 1) // PERIOD].append(median)
-
-    def curve(self, label: int) -> np.ndarray:
-        """Return the quartiles over the windows, (periods, 3), NaN where nothing is known."""
-        return np.array(
-            [
-                np.percentile(values, (25, 50, 75)) if values else (np.nan,) * 3
-                for values in self.values[label]
-            ]
-        )
+    planes, known = series[:, bands].astype(np.float32), valid[:, bands].all(1)
+    if len(bands) == 1:
+        return np.where(known, planes[:, 0], np.nan)
+    total = planes.sum(1)
+    known &= total > 0
+    return np.where(known, (planes[:, 1] - planes[:, 0]) / np.where(known, total, 1), np.nan)
 
 
 class Overview:
-    """Gathers what a sheet shows of a data set.
+    """Gathers what a page shows of a data set.
 
     Args:
-        dataset: The data set.
-        samples: Number of windows, evenly spaced, to take pixels from.
-        red_nir: Indices of the red and near-infrared bands, or None for no NDVI.
-        track: Wraps the windows that are read, for instance mmengine's ``track_iter_progress``.
+        windows: Entries of the data set: ``sample_id``, ``patch``, ``window``, ``size`` (h, w),
+            ``reader`` of the patch, and ``gt_score`` where its crops are known.
+        meta: ``classes``, ``palette``, and ``background`` (False without a background class).
+        read_mask: Reads the mask (h, w) of an entry; None without masks.
+        ndvi_bands: See :func:`ndvi`; none for no curves.
+        samples: Number of windows, evenly spaced, to take pixels and NDVI from.
+        track: Wraps the windows that are read, for instance MMEngine's ``track_iter_progress``.
     """
 
     def __init__(
         self,
-        dataset: SITSDataset,
+        windows: Sequence[Mapping[str, Any]],
+        meta: Mapping[str, Any],
+        read_mask: ReadMask | None,
+        ndvi_bands: Sequence[int],
         samples: int,
-        red_nir: tuple[int, int] | None,
-        track: Callable[[Sequence[int]], Iterable[int]] = iter,
+        track: Callable[[Sequence[Any]], Iterable[Any]] = iter,
     ) -> None:
-        self.dataset = dataset
-        self.classes = list(dataset.metainfo['classes'])
-        self.first_crop = int(dataset.background)
-        self.infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+        self.windows, self.read_mask = windows, read_mask
+        self.classes, self.palette = list(meta['classes']), meta['palette']
+        self.first_crop = int(meta.get('background', True))
+        self.presence: np.ndarray | None = None  # (N, K), 1 where a crop occurs in a window
+        if all('gt_score' in window for window in windows):
+            self.presence = np.stack([window['gt_score'] for window in windows])
+        readers = {window['patch']: window['reader'] for window in windows}
+        dates = align([reader.days for reader in readers.values()])
+        self.dates = dict(zip(readers, dates, strict=True))
         self.pixels = np.zeros(256, np.int64)
-        self.curves = NDVICurves(len(self.classes))
-        self.has_masks = all(info['seg_map_path'] is not None for info in self.infos)
-        count = min(samples, len(dataset))
-        chosen = np.linspace(0, len(dataset) - 1, count).round().astype(int)
-        for index in track([int(number) for number in chosen]):
-            info = self.infos[index]
-            mask = load_mask(info) if self.has_masks else None
-            if mask is not None:
-                self.pixels += np.bincount(mask.ravel(), minlength=256)
-            if red_nir:
-                self._add_ndvi(info, mask, red_nir)
+        self.curves: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        for window in track([windows[index] for index in spread(len(windows), samples)]):
+            self._add(window, ndvi_bands)
 
-    def _add_ndvi(self, info: dict, mask: np.ndarray | None, red_nir: tuple[int, int]) -> None:
-        index = ndvi(*_read_observed(info), *red_nir)
-        if mask is not None:
-            self.curves.add(index, info['day_of_year'], mask)
+    def _add(self, window: Mapping[str, Any], ndvi_bands: Sequence[int]) -> None:
+        crops = np.flatnonzero(window.get('gt_score', ())) + self.first_crop
+        if self.read_mask is not None:
+            mask = self.read_mask(window)
+            self.pixels += np.bincount(mask.ravel(), minlength=256)
+            areas = {label: mask == label for label in np.unique(mask[mask != IGNORED])}
+        else:  # all pixels of the window, for each crop that occurs in it
+            areas = {label: np.ones(window['size'], bool) for label in crops}
+        if not ndvi_bands:
             return
-        # Without masks: all pixels of the window, for each crop that occurs in it.
-        for label in np.flatnonzero(info.get('gt_score', np.zeros(0))) + self.first_crop:
-            self.curves.add(index, info['day_of_year'], np.full(info['size'], label, np.uint8))
+        index = ndvi(*read_all(window), ndvi_bands)
+        for label, area in areas.items():
+            known = np.isfinite(index[:, area]).any(1)
+            medians = np.nanmedian(index[known][:, area], 1)
+            dates = self.dates[window['patch']][known]
+            self.curves.append((np.full(len(dates), label), dates, medians))
 
-    @property
-    def presence(self) -> np.ndarray | None:
-        """(N, K) float32: image-level labels of all windows; None where some are unknown."""
-        if not all('gt_score' in info for info in self.infos):
-            return None
-        return np.stack([info['gt_score'] for info in self.infos])
-
-    def facts(self) -> list[tuple[str, str]]:
+    def facts(self, source: str) -> list[tuple[str, str]]:
         """Name what there is: rows of a table."""
-        dates = [len(info['day_of_year']) for info in self.infos]
-        patches = {info['img_path'] for info in self.infos}
-        sizes = sorted({tuple(info['size']) for info in self.infos})
+        numbers = [len(self.dates[window['patch']]) for window in self.windows]
+        sizes = sorted({tuple(window['size']) for window in self.windows})
+        reader = self.windows[0]['reader']
         rows = [
-            ('', ''),
-            ('data set', f'{type(self.dataset).__name__}, {self.dataset.data_root or ""}'),
-            ('windows', f'{len(self.infos)} in {len(patches)} series'),
+            ('data set', source),
+            ('windows', f'{len(self.windows)} in {len(self.dates)} series'),
             ('size in pixels', ', '.join(f'{height} x {width}' for height, width in sizes[:4])),
-            ('bands', str(self.infos[0]['reader'].num_bands)),
-            ('dates per window', f'{min(dates)} to {max(dates)}, median {np.median(dates):g}'),
-        ]
-        if (presence := self.presence) is not None:
-            rows.append(('crops per window', f'{presence.sum(1).mean():.1f} on average'))
-            rows.append(('windows without a crop', str(int((presence.sum(1) == 0).sum()))))
+            ('bands', ', '.join(reader.bands or [str(reader.num_bands)])),
+            ('dates per window', f'{min(numbers)} to {max(numbers)}, '
+                                 f'median {np.median(numbers):g}'),
+        ]  # fmt: skip
+        if self.presence is not None:
+            crops = self.presence.sum(1)
+            rows.append(('crops per window', f'{crops.mean():.1f} on average'))
+            rows.append(('windows without a crop', str((crops == 0).sum())))
         return rows
 
     def balance(self) -> list[tuple[str, ...]]:
         """Count windows and pixels by class: rows of a table, the first one its header."""
-        presence, total = self.presence, max(self.pixels.sum(), 1)
+        total = max(self.pixels.sum(), 1)
         rows: list[tuple[str, ...]] = [('class', 'windows', '% of windows', '% of pixels read')]
-        for label, name in enumerate(self.classes):
+        for label, name in [*enumerate(self.classes), (IGNORED, 'ignored')]:
             windows = shares = ''
-            if presence is not None and label >= self.first_crop:
-                number = int(presence[:, label - self.first_crop].sum())
-                windows, shares = str(number), f'{100 * number / len(presence):.1f}'
-            pixels = f'{100 * self.pixels[label] / total:.2f}' if self.has_masks else ''
+            if self.presence is not None and self.first_crop <= label < IGNORED:
+                number = int(self.presence[:, label - self.first_crop].sum())
+                windows, shares = str(number), f'{100 * number / len(self.windows):.1f}'
+            pixels = f'{100 * self.pixels[label] / total:.2f}' if self.read_mask else ''
             rows.append((name, windows, shares, pixels))
-        if self.has_masks:
-            rows.append(('ignored', '', '', f'{100 * self.pixels[IGNORED] / total:.2f}'))
         return rows
 
     def plot_balance(self) -> Figure | None:
         """Plot in how many windows each crop occurs."""
-        if (presence := self.presence) is None:
+        if self.presence is None:
             return None
-        names = self.classes[self.first_crop :]
-        counts = dict(zip(names, presence.sum(0), strict=True))
-        return plot_bars(counts, self.dataset.metainfo['palette'][self.first_crop :], 'windows')
+        counts = dict(zip(self.classes[self.first_crop :], self.presence.sum(0), strict=True))
+        return plot_bars(counts, self.palette[self.first_crop :], 'windows')
 
     def plot_dates(self, rows: int = 24) -> Figure:
-        """Plot on which days of the year some of the series were taken."""
-        series = {info['img_path']: info for info in self.infos}
-        chosen = np.linspace(0, len(series) - 1, min(rows, len(series))).round().astype(int)
-        infos = [list(series.values())[index] for index in chosen]
-        figure, (axis,) = new_figure(9, 1 + 0.17 * len(infos))
-        for row, info in enumerate(infos):
-            days = info['day_of_year']
-            axis.plot(days, np.full(len(days), row), 'o', color='#4a6fa5', markersize=3)
-        labels = [
-            f'{info["sample_id"].partition("_")[0]} ({len(info["day_of_year"])})' for info in infos
-        ]
-        axis.set_yticks(range(len(infos)), labels, fontsize='x-small')
+        """Plot when the dates of some of the series are."""
+        names = [list(self.dates)[index] for index in spread(len(self.dates), rows)]
+        figure, (axis,) = new_figure(9, 1 + 0.17 * len(names))
+        for row, name in enumerate(names):
+            dates = self.dates[name]
+            axis.plot(dates, np.full(len(dates), row), 'o', color=ACCENT, markersize=3)
+        labels = [f'{name} ({len(self.dates[name])})' for name in names]
+        axis.set_yticks(range(len(names)), labels, fontsize='x-small')
         axis.invert_yaxis()
-        axis.set_xlim(0, 367)
-        axis.set_xlabel('day of the year')
+        name_months(axis, 16)
         return figure
 
     def plot_ndvi(self) -> Figure | None:
-        """Plot median and quartiles of the NDVI through the year, a panel per class."""
-        curves = {label: self.curves.curve(label) for label in range(len(self.classes))}
-        curves = {label: curve for label, curve in curves.items() if np.isfinite(curve).any()}
-        if not curves:
+        """Plot median and quartiles of the NDVI through the season, a panel per class."""
+        if not self.curves:
             return None
-        columns = 4
-        rows = -(-len(curves) // columns)
-        figure, _ = new_figure(9, 0.6 + 1.55 * rows)
-        figure.clear()
-        axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-        days = (np.arange(PERIODS) + 0.5) * PERIOD
-        for axis, (label, curve) in zip(axes, curves.items(), strict=False):
-            known = np.isfinite(curve[:, 1])
-            colour = '#1f6f50'
-            axis.fill_between(days[known], *curve[known][:, ::2].T, color=colour, alpha=0.22, lw=0)
-            axis.plot(days[known], curve[known, 1], color=colour, linewidth=1.4)
+        labels, dates, values = (np.concatenate(part) for part in zip(*self.curves, strict=True))
+        start = dates.min()
+        period = (dates - start).astype(int) // PERIOD
+        shown, columns = np.unique(labels), 4
+        rows = -(-len(shown) // columns)
+        figure, axes = new_figure(9, 0.6 + 1.55 * rows, rows, columns, grid='both', shared=True)
+        for axis, label in zip(axes, shown, strict=False):
+            periods = np.unique(period[labels == label])
+            parts = [values[(labels == label) & (period == number)] for number in periods]
+            low, middle, high = np.transpose([np.percentile(p, (25, 50, 75)) for p in parts])
+            days = start + (PERIOD * periods + PERIOD // 2).astype('timedelta64[D]')
+            axis.fill_between(days, low, high, color=ACCENT, alpha=0.22, linewidth=0)
+            axis.plot(days, middle, color=ACCENT, linewidth=1.4)
             axis.set_title(self.classes[label], fontsize='small')
-        for axis in axes:
-            axis.spines[['top', 'right']].set_visible(False)
-            axis.grid(color='#e3e5e8', linewidth=0.6)
-        for axis in axes[len(curves) :]:
+            name_months(axis, 6)
+        for axis in axes[max(0, len(shown) - columns) : len(shown)]:
+            axis.tick_params(labelbottom=True)
+        for axis in axes[len(shown) :]:
             axis.axis('off')
-        axes[0].set(xlim=(0, 366), ylim=(-0.1, 1))
-        figure.supxlabel('day of the year', fontsize='small')
         figure.supylabel('NDVI', fontsize='small')
         return figure
 
-    def gallery(self, count: int, bands: Sequence[int]) -> Gallery:
-        """Show windows: those that show all crops, or evenly spaced ones where none are known."""
+    def gallery(self, count: int, colours: Sequence[int]) -> Gallery:
+        """Show windows: those that show all crops, or evenly spaced ones where none are known.
+
+        Args:
+            count: How many.
+            colours: Indices of the red, green and blue bands.
+        """
+        chosen = spread(len(self.windows), count)
         if self.presence is not None:
-            chosen = choose(self.dataset, count)
-        else:
-            spaced = np.linspace(0, len(self.infos) - 1, min(count, len(self.infos)))
-            chosen = [int(index) for index in spaced.round()]
+            patches = np.array([window['patch'] for window in self.windows])
+            chosen = choose_windows(self.presence, patches, count)
+        parts = quarters(list(self.dates.values()))
         rows: list[tuple[str, list[np.ndarray]]] = []
-        for index in chosen:
-            info = self.infos[index]
-            series, valid = _read_observed(info)
-            dated = np.where(valid, series.astype(np.float32), np.nan)
-            pictures = [
-                composite(dated[dates], info['day_of_year'][dates], bands)
-                for dates in quarters(info['day_of_year'])
-            ]
-            if self.has_masks:
-                mask = load_mask(info)
-                pictures.append(colorize(mask, self.dataset.metainfo['palette']))
-            rows.append((self._caption(info), pictures))
-        titles = ['January to March', 'April to June', 'July to September', 'October to December']
+        for window in (self.windows[index] for index in chosen):
+            dates, days = self.dates[window['patch']], window['reader'].days
+            series, valid = read_all(window)
+            seen = np.where(valid, series, np.float32(np.nan))
+            pictures = []
+            for _, begin, end in parts:
+                here = (dates >= begin) & (dates < end)
+                pictures.append(composite(seen[here], days[here], colours))
+            if self.read_mask is not None:
+                pictures.append(colorize(self.read_mask(window), self.palette))
+            rows.append((self._describe(window), pictures))
         return Gallery(
             'Windows',
-            [*titles, *(['labels'] if self.has_masks else [])],
+            [title for title, *_ in parts] + ['labels'] * (self.read_mask is not None),
             rows,
-            caption='The median of each quarter, stretched on its own; black: not observed.',
+            'The median of each quarter of the season, stretched on its own; black: not observed.',
         )
 
-    def _caption(self, info: dict[str, Any]) -> str:
-        crops = np.flatnonzero(info.get('gt_score', np.zeros(0))) + self.first_crop
+    def _describe(self, window: Mapping[str, Any]) -> str:
+        crops = np.flatnonzero(window.get('gt_score', ())) + self.first_crop
         named = ', '.join(self.classes[label] for label in crops)
-        known = named or 'no crop' if 'gt_score' in info else 'crops unknown'
-        return f'{info["sample_id"]}: {known} ({len(info["day_of_year"])} dates)'
+        known = named or 'no crop' if 'gt_score' in window else 'crops unknown'
+        return f'{window["sample_id"]}: {known} ({len(window["reader"].days)} dates)'
+
+    def write(
+        self, path: Path, title: str, source: str, count: int, colours: Sequence[int], note: str
+    ) -> None:
+        """Write the page.
+
+        Args:
+            path: The file.
+            title: Headline.
+            source: What the data set is and where it lies.
+            count: How many windows to show.
+            colours: Indices of the red, green and blue bands.
+            note: What is to say about the NDVI.
+        """
+        dates = 'Dates of the series, with their number in brackets.'
+        write_page(
+            path,
+            'browse.html',
+            title=title,
+            facts=[('', ''), *self.facts(source)],
+            sections=[
+                ('Class balance', 'Windows with each crop.', self.plot_balance(), self.balance()),
+                ('Dates', dates, self.plot_dates(), None),
+                ('NDVI', note, self.plot_ndvi(), None),
+            ],
+            gallery=self.gallery(count, colours),
+            classes=self.classes,
+            palette=self.palette,
+        )
 
 
-def quarters(day_of_year: np.ndarray) -> list[np.ndarray]:
-    """Split dates by quarter of the year: indices of the dates of each of the four."""
-    quarter = np.minimum((day_of_year.astype(int) - 1) * 4 // 365, 3)
-    return [np.flatnonzero(quarter == number) for number in range(4)]
+def read_all(window: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Read all dates of a window as they were observed, see ``PatchReader.read_observed``."""
+    reader = window['reader']
+    values, valid = reader.read_observed(np.arange(len(reader.days)), window['window'])
+    return values, valid

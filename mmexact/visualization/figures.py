@@ -98,6 +98,7 @@ def plot_curves(
         axis.set_title(title, fontsize='medium')
         axis.set_xlabel(x)
         axis.set_ylim(bottom=0)
-        axis.legend(frameon=False, fontsize='small')
+        if axis.lines:
+            axis.legend(frameon=False, fontsize='small')
     axes[0].set_ylabel(y)
     return figure

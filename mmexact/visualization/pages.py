@@ -56,6 +56,12 @@ def choose_windows(labels: np.ndarray, patches: np.ndarray, count: int) -> list[
     return chosen
 
 
+def spread(number: int, count: int) -> list[int]:
+    """Choose ``count`` indices out of ``number``, or all, evenly spaced."""
+    chosen: list[int] = np.linspace(0, number - 1, min(count, number)).round().astype(int).tolist()
+    return chosen
+
+
 def picture(content: np.ndarray | Figure) -> str:
     """Encode a plot, or uint8 (h, w, 3), as the source of an HTML image."""
     buffer = io.BytesIO()

@@ -13,6 +13,13 @@ RED_GREEN_BLUE = (2, 1, 0)
 Palette = Sequence[Sequence[int]]
 
 
+def true_colour(*bands: int | None) -> list[int]:
+    """Choose red, green and blue: the given bands, or those of PASTIS where one is unknown."""
+    return [
+        usual if band is None else band for usual, band in zip(RED_GREEN_BLUE, bands, strict=True)
+    ]
+
+
 def composite(
     series: np.ndarray, day_of_year: np.ndarray, bands: Sequence[int] = RED_GREEN_BLUE
 ) -> np.ndarray:

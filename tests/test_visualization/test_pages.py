@@ -32,7 +32,9 @@ class TestReport:
         green = np.full((3, 4, 3), (0, 200, 0), np.uint8)
         return dict(
             title='Wheat & <barley>',
-            summary='What was done.',
+            windows=12345,
+            crops=2,
+            note='',
             cards={'mIoU of the masks': '61.2 %'},
             table=[('', 'OA'), ('Segmentor', '70.1')],
             figures={'losses': plot_curves({'one': {'loss': [(1, 2.0), (2, 1.0)]}}, 'x', 'y')},
@@ -63,6 +65,7 @@ class TestReport:
         assert '<td>Segmentor</td><td>70.1</td>' in page
         assert '<b>61.2 %</b><span>mIoU of the masks</span>' in page
         assert '12.345678901234567' in page
+        assert 'learned from 12,345 windows' in page
 
     def test_legend_names_all_classes_and_the_ignored(self, page):
         assert '<i style="background: rgb(0, 200, 0)"></i>Meadow</span>' in page

@@ -10,8 +10,12 @@ from mmengine.utils import track_iter_progress
 
 from mmexact.apis.command_line import load_config
 from mmexact.apis.data import data_parser, open_data
+from mmexact.datasets.bands import find_band
+from mmexact.datasets.transforms.loading import load_mask
 from mmexact.visualization.browse import Overview
-from mmexact.visualization.browse_page import write_page
+from mmexact.visualization.pictures import true_colour
+
+BANDS = ('red', 'green', 'blue', 'nir')
 
 
 def main() -> None:
@@ -23,42 +27,51 @@ def main() -> None:
         '--samples', type=int, default=400,
         help='windows to take pixels and NDVI from, evenly spaced (default: 400)',
     )  # fmt: skip
-    for name, band in (('red', 'B4'), ('green', 'B3'), ('blue', 'B2'), ('nir', 'B8')):
+    for name in BANDS:
         parser.add_argument(
             f'--{name}', type=int, metavar='BAND',
-            help=f"place of the {name} band in the data, from 1 on (default: that of {band}, if "
-            'the bands are known by name)',
+            help=f'place of the {name} band in the data, from 1 on (default: found by its name)',
         )  # fmt: skip
     args = parser.parse_args()
     if args.windows < 1 or args.samples < 1:
         parser.error('--windows and --samples have to be positive')
     try:
-        cfg = load_config(args)
-        dataset = open_data(cfg, args.loader)
-        number = dataset.get_data_info(0)['reader'].num_bands
-        names = list(dataset.band_names or ())
-        bands: dict[str, int | None] = {}
-        for name, band in (('red', 'B4'), ('green', 'B3'), ('blue', 'B2'), ('nir', 'B8')):
+        dataset = open_data(load_config(args), args.loader, pipeline=[])
+        windows = [dataset.get_data_info(index) for index in range(len(dataset))]
+        number = windows[0]['reader'].num_bands
+        places: list[int | None] = []
+        for name in BANDS:
             given = getattr(args, name)
             if given is not None and not 1 <= given <= number:
                 parser.error(f'argument --{name}: {given}; the data have the bands 1 to {number}')
-            bands[name] = given - 1 if given else names.index(band) if band in names else None
-        red, green, blue, nir = bands.values()
-        red_nir = (red, nir) if red is not None and nir is not None else None
-        true_colour = tuple(
-            place if band is None else band
-            for place, band in zip((2, 1, 0), (red, green, blue), strict=True)
+            places.append(find_band(dataset.band_names, name) if given is None else given - 1)
+        red, green, blue, nir = places
+        index = find_band(dataset.band_names, 'ndvi')
+        ndvi: tuple[int, ...] = ()
+        note = 'Not drawn: say with --red and --nir which bands are red and near infrared.'
+        if red is not None and nir is not None:
+            ndvi, note = (red, nir), f'Of band {red + 1}, red, and band {nir + 1}, near infrared. '
+        if index is not None and args.nir is None:
+            ndvi, note = (index,), f'Band {index + 1}, as it is. '
+        if ndvi:
+            note += 'Median and quartiles over windows; sudden dips are clouds that no mask hides.'
+        masked = all(window['seg_map_path'] is not None for window in windows)
+        overview = Overview(
+            windows,
+            dataset.metainfo,
+            load_mask if masked else None,
+            ndvi,
+            args.samples,
+            track_iter_progress,
         )
-        overview = Overview(dataset, args.samples, red_nir, track_iter_progress)
-        note = (
-            f'Median and quartiles over windows, of {min(args.samples, len(dataset))} windows; red '
-            f'is band {red + 1}, near infrared band {nir + 1}. Sudden dips are clouds that no '
-            'mask hides.'
-            if red_nir
-            else 'Not drawn: say with --red and --nir which bands are red and near infrared.'
+        overview.write(
+            args.out / 'index.html',
+            f'{Path(args.config).name}: {args.loader} data',
+            f'{type(dataset).__name__}, {dataset.data_root or ""}',
+            args.windows,
+            true_colour(red, green, blue),
+            note,
         )
-        title = f'{Path(args.config).name}: {args.loader} data'
-        write_page(args.out / 'index.html', title, overview, args.windows, true_colour, note)
     except (OSError, ValueError) as error:
         parser.error(str(error))
     print(f'\n{args.out / "index.html"}')

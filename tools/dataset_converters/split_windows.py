@@ -65,7 +65,8 @@ def main() -> None:
         write_lists(args.out, lists, args.overwrite)
         if args.map:
             args.map.parent.mkdir(parents=True, exist_ok=True)
-            draw_splits(split.places, split.numbers, split.names).savefig(args.map, dpi=160)
+            boxes, frames = split.places.boxes, split.places.frames
+            draw_splits(frames, boxes, split.numbers, split.names).savefig(args.map, dpi=160)
     except (OSError, ValueError) as error:
         parser.error(str(error))
     print_table(split)

@@ -1,0 +1,134 @@
+"""What a report shows of trained models: windows from image to map, and scenes beside maps."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from rasterio.errors import NotGeoreferencedWarning
+
+from mmexact.datasets.bands import find_band
+from mmexact.datasets.sits_dataset import SITSDataset
+from mmexact.datasets.transforms.loading import load_mask
+from mmexact.engine.checkpoint import load_weights
+from mmexact.sits import Window
+from mmexact.visualization.pages import Gallery, choose_windows
+from mmexact.visualization.pictures import cam_overlay, colorize, composite, true_colour
+
+WINDOWS, SCENES = 6, 3
+SIDE = 256
+"""Pixels that a picture of a scene has at most in each direction."""
+
+
+def show_windows(
+    windows: SITSDataset,
+    configs: Mapping[str, Config],
+    weights: Mapping[str, str],
+    pseudo_dir: Path,
+) -> Gallery:
+    """Show some windows from the image to the crop map.
+
+    Args:
+        windows: Windows whose crops are known.
+        configs: Configs of the classifier (``cls``) and the segmentor (``seg``).
+        weights: Their checkpoints.
+        pseudo_dir: Folder of the pseudo masks.
+    """
+    classes, palette = windows.metainfo['classes'], windows.metainfo['palette']
+    infos = [windows.get_data_info(index) for index in range(len(windows))]
+    labels, patches = (np.array([info[key] for info in infos]) for key in ('gt_score', 'patch'))
+    chosen = choose_windows(labels, patches, WINDOWS)
+    samples = [windows[index] for index in chosen]
+    cams, drawn = (predict(configs[name], weights[name], samples) for name in ('cls', 'seg'))
+    truth = infos[0]['seg_map_path'] is not None
+    rows = []
+    for index, cam, prediction in zip(chosen, cams, drawn, strict=True):
+        info = infos[index]
+        image = show_ground(windows, index, info['window'])
+        activation = cam.seg_logits.data[1:].float().numpy()
+        masks = [read_map(pseudo_dir / f'{info["sample_id"]}.png')]
+        masks += [prediction.pred_sem_seg.data[0].numpy(), *[load_mask(info)] * truth]
+        overlay = cam_overlay(image, activation, palette, windows.background)
+        crops = [classes[crop + windows.background] for crop in np.flatnonzero(labels[index])]
+        pictures = [image, overlay, *(colorize(mask, palette) for mask in masks)]
+        rows.append((f'{info["sample_id"]}: {", ".join(crops) or "no crop"}', pictures))
+    return Gallery(
+        'Training windows',
+        ['colour composite', 'CAM', 'pseudo mask', 'prediction', *['truth'] * truth],
+        rows,
+        'Chosen by their labels alone, so that every crop is shown. Above each row stands all that '
+        'the classifier was told about the window. The CAM is the colour of the strongest class, '
+        'the more opaque the more active; a class that exceeds the background score enters the '
+        'pseudo mask.',
+    )
+
+
+def show_scenes(scenes: SITSDataset, folders: Mapping[str, Path]) -> Gallery:
+    """Show the first scenes beside their maps, and beside the truth where it is known.
+
+    Args:
+        scenes: Whole patches; of large ones the middle is shown.
+        folders: Folders of maps ``<sample_id>.tif`` or ``.png`` by what they are; one that lacks
+            the scenes is left out.
+    """
+    palette = scenes.metainfo['palette']
+    infos = [scenes.get_data_info(index) for index in range(min(SCENES, len(scenes)))]
+    maps = {}
+    for title, folder in folders.items():
+        names = [(f'{info["sample_id"]}.tif', f'{info["sample_id"]}.png') for info in infos]
+        paths = [folder / name for pair in names for name in pair if (folder / name).exists()]
+        if len(paths) == len(infos):
+            maps[title] = paths
+    truth = all(info['reader'].mask_source is not None for info in infos)
+    large = any(max(info['size']) > SIDE for info in infos)
+    rows = []
+    for index, info in enumerate(infos):
+        size = height, width = info['size']
+        h, w = min(height, SIDE), min(width, SIDE)
+        window = ((height - h) // 2, (width - w) // 2, h, w)
+        masks = [read_map(paths[index], window) for paths in maps.values()]
+        masks += [info['reader'].read_mask(window)] * truth
+        if large:
+            step = -(-max(size) // SIDE)
+            masks.append(read_map(next(iter(maps.values()))[index])[::step, ::step])
+        pictures = [show_ground(scenes, index, window), *(colorize(m, palette) for m in masks)]
+        rows.append((info['sample_id'], pictures))
+    return Gallery(
+        'Maps',
+        ['colour composite', *maps, *['truth'] * truth, *['the whole map'] * large],
+        rows,
+        'The first patches' + f'; of large ones the middle {SIDE} pixels' * large + '.',
+    )
+
+
+def show_ground(data: SITSDataset, index: int, window: Window) -> np.ndarray:
+    """Make the colour composite of a part of a patch, uint8 (h, w, 3)."""
+    reader = data.get_data_info(index)['reader']
+    series, valid = reader.read_observed(np.arange(len(reader.days)), window)
+    bands = (find_band(data.band_names, colour) for colour in ('red', 'green', 'blue'))
+    return composite(np.where(valid, series, np.float32(np.nan)), reader.days, true_colour(*bands))
+
+
+def predict(cfg: Config, weights: str, samples: Sequence[dict]) -> list[SegDataSample]:
+    """Run a trained model over packed samples of one size, as its test loop would."""
+    model = MODELS.build(cfg.model).eval()
+    load_weights(model, weights)
+    with torch.no_grad():
+        return model.test_step(pseudo_collate(list(samples)))
+
+
+def read_map(path: Path, window: Window | None = None) -> np.ndarray:
+    """Read a GeoTIFF or PNG of classes, or a window of it: uint8 (h, w)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', NotGeoreferencedWarning)
+        with rasterio.open(path) as raster:
+            row, column, height, width = window or (0, 0, *raster.shape)
+            part = ((row, row + height), (column, column + width))
+            mask: np.ndarray = raster.read(1, window=part)
+    return mask
