@@ -4,7 +4,7 @@ import os
 import pickle
 from collections.abc import Sequence
 from functools import lru_cache
-from io import BytesIO
+from io import BytesIO, FileIO
 from math import prod
 from types import TracebackType
 from typing import Any
@@ -45,29 +45,30 @@ class _NpyFile:
     def __init__(self, path: str) -> None:
         self.path = path
         try:
-            self.descriptor = os.open(path, os.O_RDONLY)
+            self.file = FileIO(path)
         except FileNotFoundError:
             raise FileNotFoundError(
                 f'{os.path.abspath(path)}: no such file; is the download complete?'
             ) from None
         try:
-            magic = os.pread(self.descriptor, 12, 0)
+            magic = self.file.read(12)
             # Version 1 of the format has two bytes for the length of the header, later ones four.
             fixed = 10 if magic[6:7] == b'\1' else 12
             length = fixed + int.from_bytes(magic[8:fixed], 'little')
-            begin = os.pread(self.descriptor, length, 0)
+            self.file.seek(0)
+            begin = self.file.read(length)
             self.shape, self.dtype, self._start = _parse_header(begin)
         except ValueError as error:
-            size = os.fstat(self.descriptor).st_size
-            os.close(self.descriptor)
+            size = os.fstat(self.file.fileno()).st_size
+            self.file.close()
             raise ValueError(
                 f'{path}: not a complete .npy array ({size} bytes, no readable header: {error}); '
                 f'download it again'
             ) from None
-        size = os.fstat(self.descriptor).st_size
+        size = os.fstat(self.file.fileno()).st_size
         expected = self._start + prod(self.shape) * self.dtype.itemsize
         if size < expected:
-            os.close(self.descriptor)
+            self.file.close()
             raise ValueError(
                 f'{path}: not a complete .npy array ({size} bytes, expected {expected} for '
                 f'{self.shape} of type {self.dtype}); download it again'
@@ -82,7 +83,7 @@ class _NpyFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        os.close(self.descriptor)
+        self.file.close()
 
     def fetch_if_cold(self, offset: int) -> None:
         """Read all of the file once, in order, if a byte is not in memory yet.
@@ -91,19 +92,21 @@ class _NpyFile:
         windows of a patch find it in memory.
         """
         try:
-            os.preadv(self.descriptor, (bytearray(1),), self._start + offset, os.RWF_NOWAIT)
+            os.preadv(self.file.fileno(), (bytearray(1),), self._start + offset, os.RWF_NOWAIT)
         except BlockingIOError:
-            buffer, position = bytearray(_FETCH), 0
-            while read := os.preadv(self.descriptor, (buffer,), position):
-                position += read
+            self.file.seek(0)
+            buffer = bytearray(_FETCH)
+            while self.file.readinto(buffer):
+                pass
         except (OSError, AttributeError):  # neither the file system nor the platform can tell
             return
 
     def read_into(self, buffers: Sequence[memoryview], offsets: Sequence[int]) -> None:
         """Fill each buffer with the bytes at an offset into the values."""
-        preadv, descriptor, start = os.preadv, self.descriptor, self._start
+        seek, read, start = self.file.seek, self.file.readinto, self._start
         for buffer, offset in zip(buffers, offsets, strict=True):
-            if preadv(descriptor, (buffer,), start + offset) != len(buffer):
+            seek(start + offset)
+            if read(buffer) != len(buffer):
                 raise ValueError(f'{self.path}: the file changed while it was read')
 
 
