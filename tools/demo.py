@@ -119,7 +119,7 @@ class Demo:
             command,
             folder=self.work_dir / 'tree',  # stays empty: the tool looks after its own folder
             read=lambda: dict(
-                digest=config_digest(json.loads((self.data_root / 'synthetic.json').read_text()))
+                digest=config_digest(json.loads((self.data_root / 'manifest.json').read_text()))
             ),
             inputs=[],
         )

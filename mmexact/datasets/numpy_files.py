@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mmexact.masks import whole_file
 from mmexact.sits import Window
 
 STRIPS = 16
@@ -178,6 +179,12 @@ def read_planes(
             file.read_into(buffers[: len(group)], group)
             values[begin : begin + len(group)] = strips[: len(group), :, column : column + w]
     return values
+
+
+def save_array(path: str | os.PathLike[str], array: np.ndarray) -> None:
+    """Write a .npy file, whole or not at all."""
+    with whole_file(path) as unfinished, open(unfinished, 'wb') as file:
+        np.save(file, array)
 
 
 def _bytes(array: np.ndarray) -> memoryview:

@@ -81,6 +81,7 @@ class ResumableFolder:
         files: Names, relative to the folder, of all files that will be written.
         facts: What else the manifest says from the start, JSON values.
         overwrite: Remove the files that an earlier manifest of this kind lists, and start anew.
+        alone: Refuse a folder that has no manifest, but holds anything.
 
     Attributes:
         manifest: Contents of ``manifest.json``.
@@ -98,6 +99,7 @@ class ResumableFolder:
         files: Iterable[str] = (),
         facts: Mapping[str, Any] | None = None,
         overwrite: bool = False,
+        alone: bool = False,
     ) -> None:
         self.path = Path(path)
         self.opened = time.time()
@@ -111,6 +113,11 @@ class ResumableFolder:
                 earlier = {}
             else:
                 self._compare(kind, earlier.get('inputs', {}), plan['inputs'])
+        elif alone and self.path.exists() and any(self.path.iterdir()):
+            raise FileExistsError(
+                f'{self.path} holds something else than {kind}, for it has no {MANIFEST}: choose '
+                f'another folder'
+            )
         listed, planned = dict.fromkeys(earlier.get('files', ())), dict.fromkeys(plan['files'])
         for name in planned:
             if name not in listed and self.has(name):

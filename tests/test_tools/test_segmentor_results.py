@@ -94,9 +94,7 @@ def test_a_second_run_trains_nothing(ran, folder):
 def test_missing_data_are_named(tmp_path):
     done = call(tmp_path, '--data-root', 'nowhere')
     assert done.returncode == 2
-    assert re.search(
-        r'nowhere/synthetic\.json is missing: run .*make_synthetic_pastis', done.stderr
-    )
+    assert re.search(r'nowhere/manifest\.json is missing: run .*make_synthetic_pastis', done.stderr)
 
 
 def scores(*miou: float) -> list[dict]:

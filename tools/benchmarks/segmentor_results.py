@@ -137,7 +137,7 @@ def by_recipe(results: dict[Run, dict], model: str) -> dict[str, list[dict]]:
 
 def setting(args: Namespace) -> dict[str, Any]:
     """Say what the page's figures were measured on."""
-    tree = json.loads(args.data.read_text())
+    tree = json.loads(args.data.read_text())['inputs']
     cfg = Config.fromfile(Run(args.segmentors[0], 'full', 0).config)
     return dict(
         patches=f'{tree["num_patches"]} patches written by `make_synthetic_pastis.py`, difficulty '

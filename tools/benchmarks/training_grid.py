@@ -183,7 +183,7 @@ def parse_grid(parser: ArgumentParser) -> Namespace:
     args.work_dir = args.work_dir.resolve()
     data_root = (args.data_root or ROOT / 'data/synthetic_pastis').resolve()
     args.data_root = args.data_root and data_root
-    args.data = data_root / 'synthetic.json'
+    args.data = data_root / 'manifest.json'
     if not args.data.is_file():
         parser.error(
             f'{args.data} is missing: run python tools/dataset_converters/make_synthetic_pastis.py '

@@ -13,7 +13,7 @@ from mmexact.apis.command_line import OneLineErrorParser
 from mmexact.datasets.pastis.window_copy import copy_windows
 
 
-def main(argv: list[str] | None = None) -> None:
+def main() -> None:
     """Copy as the command line says."""
     parser = OneLineErrorParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument('source', metavar='SRC', type=Path, help='the unpacked download')
@@ -21,9 +21,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         '--window-size', type=int, default=24, help='side of a window in pixels (default: 24)'
     )
-    args = parser.parse_args(argv)
+    parser.add_argument('--overwrite', action='store_true', help='replace a copy that is there')
+    args = parser.parse_args()
     try:
-        written = copy_windows(args.source, args.target, args.window_size, track_iter_progress)
+        written = copy_windows(
+            args.source, args.target, args.window_size, track_iter_progress, args.overwrite
+        )
     except (OSError, ValueError) as error:
         parser.error(str(error))
     print(f'\n{args.target}: complete, {written} patches written by this run')

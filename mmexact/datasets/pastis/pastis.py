@@ -17,7 +17,7 @@ from mmseg.registry import DATASETS
 
 from mmexact.datasets.labels import map_labels
 from mmexact.datasets.numpy_files import npy_shape, read_planes
-from mmexact.datasets.pastis.window_copy import FINISHED, LAYOUT, WindowLayout
+from mmexact.datasets.pastis.window_copy import WindowLayout
 from mmexact.datasets.reader import PatchReader
 from mmexact.datasets.sits_dataset import SITSDataset
 from mmexact.sits import IGNORED, Window, check_days
@@ -217,8 +217,12 @@ class PASTISDataset(SITSDataset):
     def load_patches(self) -> Iterator[tuple[str, PatchReader]]:
         """Yield the patches of the folds, in the order of ``metadata.geojson``."""
         layout = WindowLayout.of(self.data_root or '')
-        if layout is not None:
-            self._check_copy(layout)
+        if layout is not None and self.window_size not in (layout.window_size, None):
+            raise ValueError(
+                f'{self.data_root}: a copy in windows of {layout.window_size} pixels, but '
+                f'window_size={self.window_size}; make another one with pastis_windows.py '
+                f'--window-size, or use the download'
+            )
         data_root = find_data_root(self.data_root, 'metadata.geojson', PASTIS_SOURCE)
         metadata = os.path.join(data_root, 'metadata.geojson')
         with open(metadata) as file:
@@ -232,20 +236,6 @@ class PASTISDataset(SITSDataset):
         for patch in patches:
             if int(patch['Fold']) in self.folds:
                 yield self._patch(patch, metadata, layout)
-
-    def _check_copy(self, layout: WindowLayout) -> None:
-        copy = os.path.join(self.data_root or '', LAYOUT)
-        if self.window_size not in (layout.window_size, None):
-            raise ValueError(
-                f'{copy}: a copy in windows of {layout.window_size} pixels, but window_size='
-                f'{self.window_size}; make another one with pastis_windows.py --window-size, or '
-                f'use the download'
-            )
-        if not os.path.isfile(os.path.join(self.data_root or '', FINISHED)):
-            raise FileNotFoundError(
-                f'{copy}: the copy is incomplete; run tools/dataset_converters/pastis_windows.py '
-                f'again, it goes on where it stopped'
-            )
 
     def _patch(
         self, properties: dict, metadata: str, layout: WindowLayout | None

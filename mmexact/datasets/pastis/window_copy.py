@@ -3,7 +3,7 @@
 In the download a window is scattered over its patch, of which a disk has to read nearly all (14 MB
 for the 0.5 MB of a window). The copy has the same files, but ``DATA_S2/S2_<id>.npy`` is
 (windows, T, C, 24, 24), ``DATA_S2/BORDER_<id>.npy`` (T, C, pixels) holds the pixels that belong to
-no window, and ``windows.json`` tells the sizes.
+no window, and ``manifest.json`` tells the sizes.
 """
 
 import json
@@ -16,13 +16,15 @@ from pathlib import Path
 
 import numpy as np
 
-from mmexact.datasets.numpy_files import npy_shape, read_planes
+from mmexact.datasets.numpy_files import npy_shape, read_planes, save_array
 from mmexact.datasets.sits_dataset import window_grid
+from mmexact.masks.folder import MANIFEST, ResumableFolder
 from mmexact.sits import Window
 
-LAYOUT = 'windows.json'
-FINISHED = 'metadata.geojson'
-"""Copied last: a copy without it is incomplete."""
+KIND = 'a copy of PASTIS by windows'
+"""What the manifest of a copy says that it holds."""
+
+METADATA = 'metadata.geojson'
 
 
 @dataclass(frozen=True)
@@ -38,14 +40,25 @@ class WindowLayout:
     patch_size: tuple[int, int]
 
     @classmethod
-    def of(cls, data_root: str) -> 'WindowLayout | None':
-        """Read the layout of a copy; None for a download."""
-        path = os.path.join(data_root, LAYOUT)
+    def of(cls, data_root: str | os.PathLike[str]) -> 'WindowLayout | None':
+        """Read the layout of a finished copy; None for a download.
+
+        Raises:
+            FileNotFoundError: The copy is incomplete.
+        """
+        path = os.path.join(data_root, MANIFEST)
         if not os.path.isfile(path):
             return None
-        with open(path) as file:
-            layout = json.load(file)
-        return cls(layout['window_size'], tuple(layout['patch_size']))
+        with open(path, encoding='utf-8') as file:
+            manifest = json.load(file)
+        if manifest['kind'] != KIND:  # a synthetic tree has a manifest as well
+            return None
+        if not manifest['complete']:
+            raise FileNotFoundError(
+                f'{path}: the copy is incomplete; run tools/dataset_converters/pastis_windows.py '
+                f'again, it goes on where it stopped'
+            )
+        return cls(manifest['inputs']['window_size'], tuple(manifest['inputs']['patch_size']))
 
     @property
     def windows(self) -> list[Window]:
@@ -118,35 +131,23 @@ def border_path(path: str) -> str:
     return os.path.join(folder, name.replace('S2_', 'BORDER_', 1))
 
 
-def _save(path: Path, array: np.ndarray) -> None:
-    unfinished = path.with_name(f'{path.name}.part')
-    with open(unfinished, 'wb') as file:
-        np.save(file, array)
-    unfinished.replace(path)
-
-
-def _copy(source: Path, target: Path) -> None:
-    unfinished = target.with_name(f'{target.name}.part')
-    shutil.copyfile(source, unfinished)
-    unfinished.replace(target)
-
-
 def copy_windows(
     source: str | os.PathLike,
     target: str | os.PathLike,
     window_size: int = 24,
     track: Callable[[list[Path]], Iterable[Path]] = iter,
+    overwrite: bool = False,
 ) -> int:
     """Copy a PASTIS download so that each window lies in one piece.
 
-    Files appear whole or not at all, and those that are there already are kept: an interrupted copy
-    goes on where it stopped.
+    An interrupted copy goes on where it stopped.
 
     Args:
         source: The unpacked download; not modified.
         target: Folder of the copy.
         window_size: Side of a window in pixels.
         track: Wraps the list of patches, for instance mmengine's ``track_iter_progress``.
+        overwrite: Replace a copy that is there.
 
     Returns:
         Number of patches that were written; 0 when the copy was complete.
@@ -159,44 +160,38 @@ def copy_windows(
     """
     source, target = Path(source), Path(target)
     patches = sorted((source / 'DATA_S2').glob('S2_*.npy'))
-    if not patches or not (source / FINISHED).is_file():
+    if not patches or not (source / METADATA).is_file():
         raise FileNotFoundError(
-            f'{source.absolute()}: no {FINISHED} and DATA_S2/S2_*.npy in it; expected an unpacked '
+            f'{source.absolute()}: no {METADATA} and DATA_S2/S2_*.npy in it; expected an unpacked '
             f'download of PASTIS'
         )
-    if (source / LAYOUT).exists():
+    if WindowLayout.of(source) is not None:
         raise ValueError(f'{source}: is a window-contiguous copy already; start from the download')
     height, width = npy_shape(str(patches[0]))[-2:]
     layout = WindowLayout(window_size, (height, width))
     window_grid(layout.patch_size, window_size, patches[0].name)
-    _prepare(target, layout)
-    missing = [path for path in patches if not (target / 'DATA_S2' / path.name).exists()]
+    others = [*(source / 'ANNOTATIONS').glob('TARGET_*.npy'), *source.glob('NORM_S2_*.json')]
+    copied = [str(path.relative_to(source)) for path in [*others, source / METADATA]]
+    cut = [name for path in patches for name in _files(path.name, layout)]
+    folder = ResumableFolder(
+        target, KIND, asdict(layout), [*cut, *copied], overwrite=overwrite, alone=True
+    )
+    missing = [path for path in patches if not folder.has(*_files(path.name, layout))]
     _check_room(target, missing)
     for path in track(missing) if missing else ():
         _copy_patch(path, target, layout)
-    others = [*(source / 'ANNOTATIONS').glob('TARGET_*.npy'), *source.glob('NORM_S2_*.json')]
-    for path in [*others, source / FINISHED]:
-        place = target / path.relative_to(source)
-        if not place.exists():
-            _copy(path, place)
+    for name in copied:
+        if not folder.has(name):
+            with folder.writing(name) as unfinished:
+                shutil.copyfile(source / name, unfinished)
+    folder.finish()
     return len(missing)
 
 
-def _prepare(target: Path, layout: WindowLayout) -> None:
-    """Make the folders, or check that an earlier run made them with the same layout."""
-    if target.exists() and any(target.iterdir()):
-        earlier = WindowLayout.of(str(target))
-        if earlier != layout:
-            found = 'no window-contiguous copy' if earlier is None else f'a copy with {earlier}'
-            raise FileExistsError(
-                f'{target} holds {found}, asked for {layout}; choose another folder'
-            )
-    for folder in ('DATA_S2', 'ANNOTATIONS'):
-        (target / folder).mkdir(parents=True, exist_ok=True)
-    if not (target / LAYOUT).exists():
-        unfinished = target / f'{LAYOUT}.part'
-        unfinished.write_text(json.dumps(asdict(layout)) + '\n')
-        unfinished.replace(target / LAYOUT)
+def _files(name: str, layout: WindowLayout) -> list[str]:
+    """Name the files that ``S2_<id>.npy`` becomes."""
+    path = os.path.join('DATA_S2', name)
+    return [path, border_path(path)] if layout.border.any() else [path]
 
 
 def _check_room(target: Path, missing: list[Path]) -> None:
@@ -214,8 +209,5 @@ def _copy_patch(path: Path, target: Path, layout: WindowLayout) -> None:
     if len(shape) != 4 or shape[2:] != layout.patch_size:
         raise ValueError(f'{path}: shape {shape}; expected (dates, bands, *{layout.patch_size})')
     series = read_planes(str(path), range(prod(shape[:2]))).reshape(shape)
-    windows, border = layout.split(series)
-    place = target / 'DATA_S2' / path.name
-    if border.size:
-        _save(Path(border_path(str(place))), border)
-    _save(place, windows)
+    for name, array in zip(_files(path.name, layout), layout.split(series), strict=False):
+        save_array(target / name, array)

@@ -7,22 +7,27 @@ The tree is what the download looks like beside the pickles that TSViT's users m
 import gzip
 import os
 import pickle
-import shutil
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from datetime import timedelta
-from pathlib import Path
 
 import numpy as np
 from einops import reduce
-from tfrecord import TFRecordWriter
 
-from mmexact.datasets.mtlcc.tiles import BANDS, PICKLE, TFRECORD
 from mmexact.datasets.synthetic.calendars import CROPS, SEASON_START, season_day
 from mmexact.datasets.synthetic.land import draw_land
-from mmexact.datasets.synthetic.pastis_tree import favoured_crops
+from mmexact.datasets.synthetic.options import TreeOptions
 from mmexact.datasets.synthetic.phenology import BANDS as DRAWN
 from mmexact.datasets.synthetic.series import Region, draw_series
+from mmexact.masks import ResumableFolder, whole_file
+
+BANDS = {
+    'x10': ('B4', 'B3', 'B2', 'B8'),
+    'x20': ('B5', 'B6', 'B7', 'B8A', 'B11', 'B12'),
+    'x60': ('B1', 'B9', 'B10'),
+}
+"""Bands of a tile by the name of their array."""
 
 CODES = {
     'Meadow': 3,
@@ -43,6 +48,7 @@ SIDE, TILES_PER_SIDE = 24, 5
 SPLITS = ('train_fold0', 'train_fold0', 'train_fold0', 'test_fold0', 'eval')
 """Split of the tiles of a patch, patches in turn."""
 PADDING = 2
+MOST_DATES = 60
 REGION = Region(4.0, (1.0, 0.2, 0.3, 0.2))
 
 
@@ -52,10 +58,9 @@ def draw_days(rng: np.random.Generator, count: int) -> np.ndarray:
     Returns:
         (count,) int, days since 1 September of the year before, rising.
     """
-    first, last = season_day(1, 3, 2019), season_day(10, 20, 2019)
-    return (first + (np.arange(count) + rng.uniform(0, 1, count)) * (last - first) / count).astype(
-        int
-    )
+    first, last = season_day('2019-01-03'), season_day('2019-10-20')
+    places = (np.arange(count) + rng.uniform(0, 1, count)) * (last - first) / count
+    return (first + places).astype(int)
 
 
 def to_resolutions(series: np.ndarray) -> dict[str, np.ndarray]:
@@ -82,7 +87,16 @@ def write_tfrecord(path: str | os.PathLike, arrays: dict[str, np.ndarray]) -> No
         path: The file, '<tile>.tfrecord.gz'.
         arrays: ``x10``, ``x20``, ``x60`` (T, h, w, bands), ``labels`` (T, h, w), ``day`` and
             ``year`` (T,).
+
+    Raises:
+        ImportError: The package that writes TFRecords is not installed.
     """
+    try:
+        from tfrecord import TFRecordWriter
+    except ImportError as error:
+        raise ImportError(
+            f"TFRecords need the package tfrecord ({error}): pip install 'mmexact[mtlcc]'"
+        ) from error
     features: dict[str, tuple] = {}
     for name, array in arrays.items():
         content = np.pad(array, [(0, PADDING)] + [(0, 0)] * (array.ndim - 1)).astype('<i8')
@@ -92,7 +106,8 @@ def write_tfrecord(path: str | os.PathLike, arrays: dict[str, np.ndarray]) -> No
     record = TFRecordWriter.serialize_tf_example(features)
     length = struct.pack('<Q', len(record))
     parts = (length, TFRecordWriter.masked_crc(length), record, TFRecordWriter.masked_crc(record))
-    Path(path).write_bytes(gzip.compress(b''.join(parts), compresslevel=1, mtime=0))
+    with whole_file(path) as unfinished:
+        unfinished.write_bytes(gzip.compress(b''.join(parts), compresslevel=1, mtime=0))
 
 
 def write_pickle(path: str | os.PathLike, arrays: dict[str, np.ndarray]) -> None:
@@ -101,7 +116,7 @@ def write_pickle(path: str | os.PathLike, arrays: dict[str, np.ndarray]) -> None
         name: array.astype(np.int8 if name == 'labels' else np.int16)
         for name, array in arrays.items()
     }
-    with open(path, 'wb') as file:
+    with whole_file(path) as unfinished, open(unfinished, 'wb') as file:
         pickle.dump(content, file, protocol=pickle.HIGHEST_PROTOCOL)
 
 
@@ -111,62 +126,65 @@ def write_mtlcc_tree(
     num_dates: tuple[int, int] = (16, 22),
     difficulty: float = 0.8,
     seed: int = 0,
+    overwrite: bool = False,
     track: Callable[[range], Iterable[int]] = iter,
-) -> None:
-    """Write a synthetic MTLCC tree of 2016 in both formats, whole or not at all.
+) -> bool:
+    """Write a synthetic MTLCC tree of 2016 in both formats; an interrupted run goes on.
 
     A patch of 120 x 120 pixels gives 25 tiles; of each five patches three are for training
     (``train_fold0``), one for ``test_fold0`` and one for ``eval``.
 
     Args:
-        root: Directory to write, with ``240`` (TFRecords) and ``240pkl`` (pickles) in it. It must
-            not exist, or be empty.
-        num_patches: Number of patches.
-        num_dates: Fewest and most acquisitions of a patch.
-        difficulty: 0 (clear, uniform fields) to 3.
-        seed: Seed of everything random.
+        root: Directory to write, with ``240`` (TFRecords) and ``240pkl`` (pickles) in it: new,
+            empty, or a tree of this writer with the same options.
+        num_patches: See :class:`TreeOptions`.
+        num_dates: The same.
+        difficulty: The same.
+        seed: The same.
+        overwrite: Replace a tree that this writer made before.
         track: Wraps the range of patches, for instance mmengine's `track_iter_progress`.
+
+    Returns:
+        True when the tree was written, False when the same tree was there already.
 
     Raises:
         ValueError: An argument is outside its range.
-        FileExistsError: `root` holds something.
+        FileExistsError: `root` holds something else.
     """
-    low, high = num_dates
-    if num_patches < 1 or not 1 <= low <= high <= 60 or not 0 <= difficulty <= 3:
-        raise ValueError(
-            f'num_patches={num_patches}, num_dates=({low}, {high}), difficulty={difficulty}; '
-            f'expected at least 1 patch, 1 <= fewest <= most <= 60 dates, and 0 to 3'
-        )
-    root = Path(root).absolute()
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise FileExistsError(f'{root} exists and is left alone; choose another directory')
-    partial = root.with_name(f'.{root.name}.partial')
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        for folder in ('240/data16', '240/tileids', '240pkl/data16'):
-            (partial / folder).mkdir(parents=True)
-        tiles: dict[str, list[int]] = {split: [] for split in dict.fromkeys(SPLITS)}
-        for index in track(range(num_patches)):
-            rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2, index)))
-            dates = int(rng.integers(low, high + 1))
-            numbers = _write_patch(partial, rng, index, dates, seed, difficulty)
-            tiles[SPLITS[index % len(SPLITS)]] += numbers
-        _write_splits(partial, tiles)
-        if root.exists():
-            root.rmdir()
-        partial.rename(root)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+    options = TreeOptions(num_patches, NUM_CROPS, num_dates, difficulty, seed, MOST_DATES)
+    tiles = range(1, num_patches * TILES_PER_SIDE**2 + 1)
+    lists = _split_lists(tiles)
+    files = [*lists, *(name for tile in tiles for name in tile_files(tile))]
+    folder = ResumableFolder(
+        root, 'synthetic MTLCC', asdict(options), files, overwrite=overwrite, alone=True
+    )
+    if folder.manifest['complete']:
+        return False
+    for index in track(range(num_patches)):
+        _write_patch(folder, index, options)
+    for name, lines in lists.items():
+        with folder.writing(name) as path:
+            path.write_text(''.join(f'{line}\n' for line in lines))
+    folder.finish()
+    return True
 
 
-def _write_patch(
-    root: Path, rng: np.random.Generator, index: int, dates: int, seed: int, difficulty: float
-) -> list[int]:
-    """Write the tiles of one patch; return their numbers."""
-    land = draw_land(rng, NUM_CROPS, favoured_crops(seed, NUM_CROPS, index), 1)
+def tile_files(tile: int) -> tuple[str, str]:
+    """Name the files of a tile: the TFRecord and the pickle."""
+    return f'240/data16/{tile}.tfrecord.gz', f'240pkl/data16/{tile}.pickle'
+
+
+def _write_patch(folder: ResumableFolder, index: int, options: TreeOptions) -> None:
+    """Write the tiles of one patch, unless they are there."""
+    first = TILES_PER_SIDE**2 * index + 1
+    tiles = {first + place: divmod(place, TILES_PER_SIDE) for place in range(TILES_PER_SIDE**2)}
+    if folder.has(*(name for tile in tiles for name in tile_files(tile))):
+        return
+    rng = options.generator(2, index)
+    dates = options.draw_count(rng)
+    land = draw_land(rng, NUM_CROPS, options.favoured_crops(index), 1)
     days = draw_days(rng, dates)
-    series = draw_series(rng, land, REGION, days, difficulty)
+    series = draw_series(rng, land, REGION, days, options.difficulty)
     code_of_label = np.zeros(256, np.uint8)
     for label, crop in enumerate(CROPS, 1):
         code_of_label[label] = CODES.get(crop.name, 0)
@@ -176,24 +194,24 @@ def _write_patch(
         'day': np.array([day.timetuple().tm_yday for day in calendar]),
         'year': np.full(dates, 2017),  # as all TFRecords of the download say, data16 included
     }
-    numbers = []
-    for place in range(TILES_PER_SIDE**2):
-        row, column = (SIDE * at for at in divmod(place, TILES_PER_SIDE))
-        window = np.s_[..., row : row + SIDE, column : column + SIDE]
+    for tile, (row, column) in tiles.items():
+        window = np.s_[..., SIDE * row : SIDE * (row + 1), SIDE * column : SIDE * (column + 1)]
         labels = np.repeat(codes[window][None], dates, axis=0)
         arrays = dict(**to_resolutions(series[window]), labels=labels, **dated)
-        number = TILES_PER_SIDE**2 * index + place + 1
-        write_tfrecord(root / '240/data16' / f'{number}{TFRECORD}', arrays)
-        write_pickle(root / '240pkl/data16' / f'{number}{PICKLE}', arrays)
-        numbers.append(number)
-    return numbers
+        for name, write in zip(tile_files(tile), (write_tfrecord, write_pickle), strict=True):
+            write(folder.path / name, arrays)
 
 
-def _write_splits(root: Path, tiles: dict[str, list[int]]) -> None:
-    for split, numbers in tiles.items():
-        lines = ''.join(f'{number}\n' for number in numbers)
-        (root / '240/tileids' / f'{split}.tileids').write_text(lines)
+def _split_lists(tiles: Sequence[int]) -> dict[str, list[str]]:
+    """List the tiles of each split, as the download and the conversion to pickles do."""
+    members: dict[str, list[int]] = {split: [] for split in dict.fromkeys(SPLITS)}
+    for tile in tiles:
+        members[SPLITS[(tile - 1) // TILES_PER_SIDE**2 % len(SPLITS)]].append(tile)
+    lists = {}
+    for split, numbers in members.items():
+        lists[f'240/tileids/{split}.tileids'] = [str(number) for number in numbers]
         if split != 'test_fold0':  # the conversion lists two splits, by path
-            folder = 'data_IJGI18/datasets/full/240pkl/data16'
-            paths = ''.join(f'{folder}/{number}{PICKLE}\n' for number in numbers)
-            (root / '240pkl' / f'{split.removesuffix("_fold0")}_paths.csv').write_text(paths)
+            lists[f'240pkl/{split.removesuffix("_fold0")}_paths.csv'] = [
+                f'data_IJGI18/datasets/full/240pkl/data16/{number}.pickle' for number in numbers
+            ]
+    return lists

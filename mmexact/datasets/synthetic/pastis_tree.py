@@ -6,25 +6,23 @@ Networks", ICCV 2021), so that whatever reads one reads the other.
 """
 
 import json
-import math
 import os
-import shutil
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from mmexact.datasets.synthetic.calendars import CROPS, SEASON_START, season_day
+from mmexact.datasets.numpy_files import save_array
+from mmexact.datasets.synthetic.calendars import SEASON_START, season_day
 from mmexact.datasets.synthetic.land import SIZE, VOID, draw_land
+from mmexact.datasets.synthetic.options import FOLDS, TreeOptions
 from mmexact.datasets.synthetic.phenology import BANDS
 from mmexact.datasets.synthetic.series import Region, draw_series
+from mmexact.masks import ResumableFolder
 
-FORMAT_VERSION = 1
-MANIFEST = 'synthetic.json'
 FIRST_PATCH = 10000
-FOLDS = 5
+METADATA, STATISTICS = 'metadata.geojson', 'NORM_S2_patch.json'
 # Tiles of PASTIS, with the corner of a grid of patches in EPSG:2154 (metres).
 TILES = {
     't30uxv': ((430_000, 6_870_000), Region(2.0, (1.0, 0.0, 0.2, 0.5))),
@@ -33,7 +31,7 @@ TILES = {
     't32ulu': ((1_030_000, 6_830_000), Region(4.0, (1.0, 0.2, 0.0, 0.4))),
 }
 REVISIT = 5
-LAST_DAY = season_day(10, 20, 2019)
+LAST_DAY = season_day('2019-10-20')
 MOST_DATES = (LAST_DAY - 14) // REVISIT
 
 
@@ -47,7 +45,7 @@ def draw_dates(rng: np.random.Generator, count: int) -> np.ndarray:
         (count,) int, days since 1 September 2018, rising.
     """
     grid = np.arange(10 + int(rng.integers(0, REVISIT)), LAST_DAY, REVISIT)
-    use = 1 - 0.55 * np.exp(-0.5 * ((grid - season_day(1, 5)) / 40) ** 2)
+    use = 1 - 0.55 * np.exp(-0.5 * ((grid - season_day('2019-01-05')) / 40) ** 2)
     places = np.interp(
         (np.arange(count) + rng.uniform(0, 1, count)) / count,
         np.cumsum(use) / use.sum(),
@@ -61,36 +59,36 @@ def draw_dates(rng: np.random.Generator, count: int) -> np.ndarray:
     return grid[np.minimum(chosen, last)]
 
 
-def favoured_crops(seed: int, num_crops: int, index: int) -> tuple[int, ...]:
-    """Two crops that are typical of a patch, so that every fold meets every crop early on."""
-    fold, turn = index % FOLDS, index // FOLDS
-    turns = math.ceil(num_crops / 2)
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, fold, turn // turns)))
-    order = rng.permutation(num_crops)
-    begin = 2 * (turn % turns)
-    return tuple(int(crop) for crop in order[begin : begin + 2])
+def patch_files(patch: int) -> tuple[str, str, str]:
+    """Name the files of a patch: series, labels, parcels."""
+    labels, parcels = f'TARGET_{patch}.npy', f'ParcelIDs_{patch}.npy'
+    return f'DATA_S2/S2_{patch}.npy', f'ANNOTATIONS/{labels}', f'ANNOTATIONS/{parcels}'
 
 
-def _write_patch(root: Path, index: int, arguments: dict[str, Any]) -> tuple[dict, np.ndarray]:
-    """Write one patch; return its GeoJSON feature and its (2, 10) sums of values and squares."""
-    seed, difficulty = arguments['seed'], arguments['difficulty']
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0, index)))
+def _write_patch(
+    folder: ResumableFolder, index: int, options: TreeOptions
+) -> tuple[dict, np.ndarray]:
+    """Write the arrays of one patch, unless they are there.
+
+    Returns:
+        Its GeoJSON feature and its (2, 10) means of values and squares.
+    """
+    rng = options.generator(0, index)
     tile = list(TILES)[index // FOLDS % len(TILES)]
     (left, bottom), region = TILES[tile]
-    low, high = arguments['num_dates']
-    days = draw_dates(rng, int(rng.integers(low, high + 1)))
-    crops = arguments['num_crops']
-    land = draw_land(rng, crops, favoured_crops(seed, crops, index), 1 + 1000 * index)
-    series = draw_series(rng, land, region, days, difficulty)
-
+    days = draw_dates(rng, options.draw_count(rng))
+    land = draw_land(rng, options.num_crops, options.favoured_crops(index), 1 + 1000 * index)
     patch = FIRST_PATCH + index
-    np.save(root / 'DATA_S2' / f'S2_{patch}.npy', series)
-    # PASTIS readers use plane 0; planes 1 and 2 have no documented use and are left empty
-    target = np.zeros((3, SIZE, SIZE), np.uint8)
-    target[0] = land.labels
-    np.save(root / 'ANNOTATIONS' / f'TARGET_{patch}.npy', target)
-    np.save(root / 'ANNOTATIONS' / f'ParcelIDs_{patch}.npy', land.parcel_ids)
-
+    names = patch_files(patch)
+    if folder.has(*names):
+        series = np.load(folder.path / names[0])
+    else:
+        series = draw_series(rng, land, region, days, options.difficulty)
+        # PASTIS readers use plane 0; planes 1 and 2 have no documented use and are left empty
+        target = np.zeros((3, SIZE, SIZE), np.uint8)
+        target[0] = land.labels
+        for name, array in zip(names, (series, target, land.parcel_ids), strict=True):
+            save_array(folder.path / name, array)
     side = SIZE * 10
     west = left + 2 * side * (index % 50)
     south = bottom + 2 * side * (index // 50)
@@ -116,45 +114,6 @@ def _write_patch(root: Path, index: int, arguments: dict[str, Any]) -> tuple[dic
     return feature, sums
 
 
-def _check(arguments: dict[str, Any]) -> None:
-    low, high = arguments['num_dates']
-    if arguments['num_patches'] < 1:
-        raise ValueError(f'num_patches={arguments["num_patches"]}; expected at least 1')
-    if not 2 <= arguments['num_crops'] <= len(CROPS):
-        raise ValueError(f'num_crops={arguments["num_crops"]}; expected 2 to {len(CROPS)}')
-    if not 1 <= low <= high <= MOST_DATES:
-        raise ValueError(
-            f'num_dates=({low}, {high}); expected 1 <= fewest <= most <= {MOST_DATES}, the '
-            f'acquisitions that a revisit of {REVISIT} days leaves in one season'
-        )
-    if not 0 <= arguments['difficulty'] <= 3:
-        raise ValueError(f'difficulty={arguments["difficulty"]}; expected 0 to 3')
-    if arguments['seed'] < 0:
-        raise ValueError(f'seed={arguments["seed"]}; expected 0 or more')
-
-
-def _is_there(root: Path, manifest: dict[str, Any], overwrite: bool) -> bool:
-    """Tell whether this very tree exists; refuse a place that holds anything else."""
-    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
-        return False
-    if not (root / MANIFEST).is_file():
-        raise FileExistsError(
-            f'{root} exists and holds no {MANIFEST}, so it was not written by this tool and is '
-            f'left alone; choose another directory'
-        )
-    found = json.loads((root / MANIFEST).read_text())
-    if found == manifest:
-        return not overwrite
-    if overwrite:
-        return False
-    keys = sorted(k for k in {*found, *manifest} if found.get(k) != manifest.get(k))
-    differences = ', '.join(f'{k} {found.get(k)} (asked for {manifest.get(k)})' for k in keys)
-    raise FileExistsError(
-        f'{root} was written with other arguments: {differences}; choose another directory or '
-        f'overwrite it'
-    )
-
-
 def write_pastis_tree(
     root: str | os.PathLike[str],
     num_patches: int = 40,
@@ -165,19 +124,17 @@ def write_pastis_tree(
     overwrite: bool = False,
     track: Callable[[range], Iterable[int]] = iter,
 ) -> bool:
-    """Write a synthetic PASTIS tree, whole or not at all.
+    """Write a synthetic PASTIS tree; an interrupted run goes on.
 
-    Patch i depends on the other arguments but not on `num_patches`; the same arguments give the
-    same bytes. Patches of 128 x 128 pixels of 10 m go to folds 1..5 in turn.
+    Patches of 128 x 128 pixels of 10 m go to folds 1..5 in turn.
 
     Args:
-        root: Directory to write. It must not exist, be empty, or hold a tree of this writer.
-        num_patches: Number of patches.
-        num_crops: Number of crops K, 2..18; labels 1..K are the first K crops of PASTIS.
-        num_dates: Fewest and most acquisitions of a patch.
-        difficulty: 0 (clear, uniform fields) over 0.8 (the default) to 3; scales the noise, the
-            shifts of the season, the likeness of leaves and the frequency of clouds.
-        seed: Seed of everything random.
+        root: Directory to write: new, empty, or a tree of this writer with the same options.
+        num_patches: See :class:`TreeOptions`.
+        num_crops: The same.
+        num_dates: The same.
+        difficulty: The same.
+        seed: The same.
         overwrite: Replace a tree that this writer made before.
         track: Wraps the range of patches, for instance mmengine's `track_iter_progress`.
 
@@ -188,52 +145,30 @@ def write_pastis_tree(
         ValueError: An argument is outside its range.
         FileExistsError: `root` holds something else.
     """
-    arguments: dict[str, Any] = {
-        'num_patches': num_patches,
-        'num_crops': num_crops,
-        'num_dates': list(num_dates),
-        'difficulty': float(difficulty),
-        'seed': seed,
-    }
-    _check(arguments)
-    root = Path(root).absolute()
-    manifest = {'format_version': FORMAT_VERSION, **arguments}
-    if _is_there(root, manifest, overwrite):
+    options = TreeOptions(num_patches, num_crops, num_dates, difficulty, seed, MOST_DATES)
+    arrays = [name for i in range(num_patches) for name in patch_files(FIRST_PATCH + i)]
+    files, kind = [*arrays, STATISTICS, METADATA], 'synthetic PASTIS'
+    folder = ResumableFolder(root, kind, asdict(options), files, overwrite=overwrite, alone=True)
+    if folder.manifest['complete']:
         return False
-    partial = root.with_name(f'.{root.name}.partial')
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        (partial / 'DATA_S2').mkdir(parents=True)
-        (partial / 'ANNOTATIONS').mkdir()
-        features, sums = [], []
-        for index in track(range(num_patches)):
-            feature, moments = _write_patch(partial, index, arguments)
-            features.append(feature)
-            sums.append(moments)
-        _write_metadata(partial, features)
-        _write_statistics(partial, np.stack(sums))
-        (partial / MANIFEST).write_text(json.dumps(manifest, indent=1) + '\n')
-        if root.exists():
-            shutil.rmtree(root)
-        partial.rename(root)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    return True
-
-
-def _write_metadata(root: Path, features: list[dict]) -> None:
+    patches = [_write_patch(folder, i, options) for i in track(range(num_patches))]
     collection = {
         'type': 'FeatureCollection',
         'name': 'metadata',
         'crs': {'type': 'name', 'properties': {'name': 'urn:ogc:def:crs:EPSG::2154'}},
-        'features': features,
+        'features': [feature for feature, _ in patches],
     }
-    (root / 'metadata.geojson').write_text(json.dumps(collection) + '\n')
+    statistics = _fold_statistics(np.stack([moments for _, moments in patches]))
+    with folder.writing(STATISTICS) as path:
+        path.write_text(json.dumps(statistics, indent=1) + '\n')
+    with folder.writing(METADATA) as path:
+        path.write_text(json.dumps(collection) + '\n')
+    folder.finish()
+    return True
 
 
-def _write_statistics(root: Path, moments: np.ndarray) -> None:
-    """Write mean and standard deviation of the bands per fold, (P, 2, 10) moments given.
+def _fold_statistics(moments: np.ndarray) -> dict[str, dict[str, list[float]]]:
+    """Return mean and standard deviation of the bands per fold, (P, 2, 10) moments given.
 
     A fold without patches gets the figures of all patches, so that readers of few patches work.
     """
@@ -241,8 +176,6 @@ def _write_statistics(root: Path, moments: np.ndarray) -> None:
     statistics = {}
     for fold in range(FOLDS):
         mean, square = (moments[fold::FOLDS] if fold < len(moments) else moments).mean(axis=0)
-        statistics[f'Fold_{fold + 1}'] = {
-            'mean': mean.tolist(),
-            'std': np.sqrt(square - mean**2).tolist(),
-        }
-    (root / 'NORM_S2_patch.json').write_text(json.dumps(statistics, indent=1) + '\n')
+        deviation = np.sqrt(square - mean**2)
+        statistics[f'Fold_{fold + 1}'] = {'mean': mean.tolist(), 'std': deviation.tolist()}
+    return statistics

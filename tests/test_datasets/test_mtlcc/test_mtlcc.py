@@ -394,19 +394,44 @@ def test_the_tool_writes_a_tree_or_says_in_one_line_why_not(tmp_path, monkeypatc
     monkeypatch.setattr(sys, 'argv', [str(path), '--out', str(tmp_path / 'tree'), *options])
     tool.main()
     assert len(list((tmp_path / 'tree/240pkl/data16').iterdir())) == 25
-    assert capsys.readouterr().out.endswith(f'wrote 25 tiles to {tmp_path / "tree"}\n')
+    assert capsys.readouterr().out.endswith(f'wrote 1 patches to {tmp_path / "tree"}\n')
+    tool.main()
+    assert capsys.readouterr().out == f'{tmp_path / "tree"}: complete\n'
+    monkeypatch.setattr(sys, 'argv', [*sys.argv, '--seed', '1'])
     with pytest.raises(SystemExit, match='2'):
         tool.main()
     message = capsys.readouterr().err
-    assert 'exists and is left alone' in message
+    assert 'seed: 0 there, 1 now' in message
     assert message.count('\n') == 1
+    monkeypatch.setitem(sys.modules, 'tfrecord', None)
+    monkeypatch.setattr(sys, 'argv', [*sys.argv, '--overwrite'])
+    with pytest.raises(SystemExit, match='2'):
+        tool.main()
+    assert "pip install 'mmexact[mtlcc]'" in capsys.readouterr().err
+
+
+def test_an_interrupted_synthetic_tree_goes_on(synthetic, tmp_path):
+    def stop_after_one(patches):
+        yield patches[0]
+        raise KeyboardInterrupt
+
+    arguments = dict(num_patches=2, num_dates=(3, 5), seed=4)
+    with pytest.raises(KeyboardInterrupt):
+        write_mtlcc_tree(tmp_path / 'tree', **arguments, track=stop_after_one)
+    first = tmp_path / 'tree/240pkl/data16/7.pickle'
+    written = first.stat().st_mtime_ns
+    assert write_mtlcc_tree(tmp_path / 'tree', **arguments)
+    assert first.stat().st_mtime_ns == written
+    for tile in (7, 50):
+        name = f'240pkl/data16/{tile}.pickle'
+        assert (tmp_path / 'tree' / name).read_bytes() == (synthetic / name).read_bytes()
 
 
 def test_synthetic_tree_is_seeded_and_leaves_other_folders_alone(synthetic, tmp_path):
     write_mtlcc_tree(tmp_path / 'again', num_patches=1, num_dates=(3, 5), seed=4)
     for name in ('240/data16/7.tfrecord.gz', '240pkl/data16/7.pickle'):
         assert (tmp_path / 'again' / name).read_bytes() == (synthetic / name).read_bytes()
-    with pytest.raises(FileExistsError, match='left alone'):
+    with pytest.raises(FileExistsError, match='something else than synthetic MTLCC'):
         write_mtlcc_tree(tmp_path)
     with pytest.raises(ValueError, match='num_patches=0'):
         write_mtlcc_tree(tmp_path / 'none', num_patches=0)

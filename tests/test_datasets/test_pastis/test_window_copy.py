@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mmexact.datasets import LoadSITS, LoadSITSAnnotations, PackSITSInputs, PASTISDataset
-from mmexact.datasets.pastis.window_copy import LAYOUT, WindowLayout, copy_windows
+from mmexact.datasets.pastis.window_copy import WindowLayout, copy_windows
 from tests.data import SIZE, position_code, write_pastis
 
 MASKS = {
@@ -79,7 +79,7 @@ def test_an_interrupted_copy_goes_on(root, tmp_path):
     copy = tmp_path / 'copy'
     with pytest.raises(Interrupt):
         copy_windows(root, copy, 4, stop_after_one)
-    with pytest.raises(FileNotFoundError, match=r'windows.json: the copy is incomplete; run tools'):
+    with pytest.raises(FileNotFoundError, match=r'manifest.json: the copy is incomplete; run'):
         build(copy).get_data_info(0)
     first = (copy / 'DATA_S2' / 'S2_7.npy').stat().st_mtime_ns
     assert copy_windows(root, copy, 4) == 1
@@ -95,7 +95,7 @@ def test_a_full_disk_is_noticed_before_copying(root, tmp_path, monkeypatch):
         OSError, match=r'copy: the copy needs 0\.0 GB more, but the disk has 0\.0 GB'
     ):
         copy_windows(root, tmp_path / 'copy', 4)
-    assert not list((tmp_path / 'copy' / 'DATA_S2').iterdir())
+    assert os.listdir(tmp_path / 'copy') == ['manifest.json']
 
 
 def test_other_folders_and_layouts_are_refused(root, copy, tmp_path):
@@ -103,11 +103,15 @@ def test_other_folders_and_layouts_are_refused(root, copy, tmp_path):
         copy_windows(tmp_path / 'nowhere', tmp_path / 'new')
     with pytest.raises(ValueError, match='is a window-contiguous copy already'):
         copy_windows(copy, tmp_path / 'new')
-    with pytest.raises(FileExistsError, match=r'holds a copy with .*window_size=4.*window_size=2'):
+    with pytest.raises(
+        FileExistsError, match=r'copy of PASTIS by windows.*window_size: 4 there, 2 now'
+    ):
         copy_windows(root, copy, 2)
+    copy_windows(root, copy, 2, overwrite=True)
+    assert len(build(copy, window_size=2)) == 2 * 5 * 6
     (tmp_path / 'other').mkdir()
     (tmp_path / 'other' / 'mine.txt').touch()
-    with pytest.raises(FileExistsError, match='other holds no window-contiguous copy'):
+    with pytest.raises(FileExistsError, match='other holds something else than a copy of PASTIS'):
         copy_windows(root, tmp_path / 'other', 4)
     assert os.listdir(tmp_path / 'other') == ['mine.txt']
     with pytest.raises(ValueError, match='window_size=24 does not fit'):
@@ -120,8 +124,9 @@ def test_the_copy_knows_its_windows(copy):
         ValueError, match=r'in windows of 4 pixels, but window_size=5; make another'
     ):
         build(copy, window_size=5)
-    layout = json.loads((copy / LAYOUT).read_text())
-    (copy / LAYOUT).write_text(json.dumps(layout | dict(patch_size=[12, 13])))
+    manifest = json.loads((copy / 'manifest.json').read_text())
+    manifest['inputs']['patch_size'] = [12, 13]
+    (copy / 'manifest.json').write_text(json.dumps(manifest))
     with pytest.raises(ValueError, match=r'S2_7.npy: shape \(6, 5, 3, 4, 4\); expected \(9, dates'):
         build(copy)
 

@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import sys
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -11,15 +12,14 @@ from scipy.ndimage import binary_erosion
 from mmexact.datasets.synthetic import phenology
 from mmexact.datasets.synthetic.calendars import CROPS, WATER, season_day
 from mmexact.datasets.synthetic.land import VOID, draw_land
-from mmexact.datasets.synthetic.pastis_tree import (
-    MOST_DATES,
-    draw_dates,
-    favoured_crops,
-    write_pastis_tree,
-)
+from mmexact.datasets.synthetic.options import TreeOptions
+from mmexact.datasets.synthetic.pastis_tree import MOST_DATES, draw_dates, write_pastis_tree
 from mmexact.datasets.synthetic.series import Region, draw_series
 
 TOOL = Path(__file__).parents[3] / 'tools/dataset_converters/make_synthetic_pastis.py'
+EIGHT_CROPS = TreeOptions(
+    num_patches=40, num_crops=8, num_dates=(6, 9), difficulty=0.8, seed=0, most_dates=MOST_DATES
+)
 B4, B8 = phenology.BANDS.index('B4'), phenology.BANDS.index('B8')
 REGION = Region(0.0, (1.0, 0.0, 0.0, 0.0))
 
@@ -40,15 +40,28 @@ def contents(root: Path) -> dict[str, bytes]:
     return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob('*') if p.is_file()}
 
 
-def run_tool(*argv) -> int:
+@pytest.fixture
+def run_tool(monkeypatch, capsys):
+    """Run the tool in this process; returns what it prints."""
     spec = importlib.util.spec_from_file_location('make_synthetic_pastis', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main([str(a) for a in argv])
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+
+    def run(*argv):
+        monkeypatch.setattr(sys, 'argv', [TOOL.name, *map(str, argv)])
+        try:
+            tool.main()
+        except SystemExit as stop:
+            if stop.code != 2:
+                raise
+            return capsys.readouterr().err
+        return capsys.readouterr().out
+
+    return run
 
 
 def test_layout(tree, metadata):
-    names = {'metadata.geojson', 'NORM_S2_patch.json', 'synthetic.json'}
+    names = {'metadata.geojson', 'NORM_S2_patch.json', 'manifest.json'}
     for patch in range(10000, 10006):
         names |= {f'DATA_S2/S2_{patch}.npy', f'ANNOTATIONS/TARGET_{patch}.npy'}
         names |= {f'ANNOTATIONS/ParcelIDs_{patch}.npy'}
@@ -138,14 +151,14 @@ def test_dates_fill_the_revisit_grid_at_most_once():
 
 def test_favoured_crops_reach_every_fold():
     for fold in range(5):
-        seen = [c for turn in range(4) for c in favoured_crops(0, 8, 5 * turn + fold)]
+        seen = [c for turn in range(4) for c in EIGHT_CROPS.favoured_crops(5 * turn + fold)]
         assert sorted(seen) == list(range(8))
 
 
 def test_class_shares_have_a_long_tail_and_windows_differ():
     pixels, crops_of = np.zeros(20), []
     for index in range(40):
-        land = draw_land(np.random.default_rng(index), 8, favoured_crops(0, 8, index), 1)
+        land = draw_land(np.random.default_rng(index), 8, EIGHT_CROPS.favoured_crops(index), 1)
         pixels += np.bincount(land.labels.ravel(), minlength=20)
         windows = land.labels[:120, :120].reshape(5, 24, 5, 24).swapaxes(1, 2).reshape(25, -1)
         for window in windows:
@@ -184,7 +197,7 @@ def test_canopy_follows_the_calendar():
     names = [crop.name for crop in CROPS]
     wheat, barley = names.index('Soft winter wheat'), names.index('Winter barley')
     corn = names.index('Corn')
-    days = np.array([season_day(5, 10), season_day(6, 15), season_day(7, 30)])
+    days = np.array([season_day(f'2019-{day}') for day in ('05-10', '06-15', '07-30')])
     leaf, dry, _ = phenology.canopy(units([wheat, barley, corn]), days)
     # May: both cereals are green, corn is bare
     assert leaf[0, 0] > 3.5
@@ -228,11 +241,11 @@ def test_bare_and_closed_canopy():
 
 
 def test_series_look_like_their_crops():
-    days = np.array([season_day(4, 24), season_day(5, 15), season_day(7, 30), season_day(8, 20)])
+    days = np.array([season_day(f'2019-{day}') for day in ('04-24', '05-15', '07-30', '08-20')])
     ndvi, red, wet = {k: [] for k in range(1, 9)}, {k: [] for k in range(1, 9)}, []
     for index in range(4):
         rng = np.random.default_rng(index)
-        land = draw_land(rng, 8, favoured_crops(0, 8, index), 1)
+        land = draw_land(rng, 8, EIGHT_CROPS.favoured_crops(index), 1)
         series = draw_series(rng, land, REGION, days, difficulty=0.0).astype(np.float64)
         index_of = (series[:, B8] - series[:, B4]) / (series[:, B8] + series[:, B4])
         for crop in range(1, 9):
@@ -296,38 +309,40 @@ def test_arguments_out_of_range(tmp_path, wrong, message):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_is_left_when_writing_fails(tmp_path):
-    def stop_early(patches):
+def test_an_interrupted_tree_goes_on(tree, tmp_path):
+    def stop_after_one(patches):
         yield patches[0]
         raise KeyboardInterrupt
 
+    arguments = dict(num_patches=6, num_crops=4, num_dates=(6, 9), seed=3)
     with pytest.raises(KeyboardInterrupt):
-        write_pastis_tree(tmp_path / 'tree', 2, num_dates=(2, 2), track=stop_early)
-    assert list(tmp_path.iterdir()) == []
+        write_pastis_tree(tmp_path / 'tree', **arguments, track=stop_after_one)
+    first = tmp_path / 'tree/DATA_S2/S2_10000.npy'
+    assert [path.name for path in first.parent.iterdir()] == ['S2_10000.npy']
+    written = first.stat().st_mtime_ns
+    assert write_pastis_tree(tmp_path / 'tree', **arguments)
+    assert first.stat().st_mtime_ns == written
+    assert contents(tmp_path / 'tree') == contents(tree)
 
 
-def test_tool_resumes_refuses_and_overwrites(tmp_path, capsys):
+def test_tool_resumes_refuses_and_overwrites(tmp_path, run_tool):
     out = tmp_path / 'tree'
     small = ('--out', out, '--patches', 1, '--min-dates', 2, '--max-dates', 3)
-    assert run_tool(*small) == 0
-    assert 'wrote 1 patches' in capsys.readouterr().out
+    assert f'wrote 1 patches to {out}' in run_tool(*small)
     before = contents(out)
-
-    assert run_tool(*small) == 0
-    assert 'there already' in capsys.readouterr().out
-
-    assert run_tool(*small, '--seed', 7) == 2
-    assert 'seed 0 (asked for 7)' in capsys.readouterr().err
+    assert run_tool(*small) == f'{out}: complete\n'
+    assert 'seed: 0 there, 7 now' in run_tool(*small, '--seed', 7)
     assert contents(out) == before
-
-    assert run_tool(*small, '--seed', 7, '--overwrite') == 0
-    assert json.loads((out / 'synthetic.json').read_text())['seed'] == 7
+    assert 'wrote 1 patches' in run_tool(*small, '--seed', 7, '--overwrite')
+    assert json.loads((out / 'manifest.json').read_text())['inputs']['seed'] == 7
+    assert contents(out).keys() == before.keys()
     assert contents(out) != before
     assert [p.name for p in tmp_path.iterdir()] == ['tree']
 
 
-def test_tool_leaves_foreign_directories_alone(tmp_path, capsys):
+def test_tool_leaves_foreign_directories_alone(tmp_path, run_tool):
     (tmp_path / 'S2_1.npy').write_text('mine')
-    assert run_tool('--out', tmp_path, '--patches', 1, '--overwrite') == 2
-    assert 'not written by this tool' in capsys.readouterr().err
+    error = run_tool('--out', tmp_path, '--patches', 1, '--overwrite')
+    assert 'holds something else than synthetic PASTIS' in error
+    assert [path.name for path in tmp_path.iterdir()] == ['S2_1.npy']
     assert (tmp_path / 'S2_1.npy').read_text() == 'mine'
