@@ -27,7 +27,8 @@ $(INSTALLED): setup.py pyproject.toml requirements/runtime.txt requirements/dev.
 	@touch $@
 
 demo: $(INSTALLED)  ## From synthetic data to a crop map and a report, work_dirs/demo/report.html
-	$(RUN) tools/demo.py
+	$(RUN) tools/dataset_converters/make_synthetic_pastis.py --out data/synthetic_pastis
+	$(RUN) tools/run_stages.py configs/exact/cls_demo.py configs/exact/seg_tsvit_demo.py --compare
 
 test: lint  ## Check style and types, and run the tests
 	$(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --durations=10

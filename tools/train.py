@@ -17,6 +17,11 @@ def main() -> None:
     parser.add_argument(
         '--amp', action='store_true', help='mixed precision in bfloat16, on GPU or CPU'
     )
+    parser.add_argument(
+        '--brief',
+        action='store_true',
+        help='log the training alone, without environment, config and hooks',
+    )
     args = parser.parse_args()
     cfg = load_config(args)
     if args.resume:
@@ -26,7 +31,14 @@ def main() -> None:
             use_bfloat16(cfg)
         except ValueError as error:
             parser.error(str(error))
-    Runner.from_cfg(cfg).train()
+    level = cfg.get('log_level', 'INFO')
+    if args.brief:
+        cfg.log_level = 'WARNING'
+    runner = Runner.from_cfg(cfg)
+    if args.brief:
+        for handler in runner.logger.handlers:
+            handler.setLevel(level)
+    runner.train()
 
 
 if __name__ == '__main__':

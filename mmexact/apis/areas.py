@@ -160,6 +160,8 @@ def _bind_schedule(cfg: Config, iterations: int) -> None:
         return -(-step * iterations // before)
 
     cfg.train_cfg.update(max_iters=iterations, val_interval=iterations)
+    logger = cfg.default_hooks.logger
+    logger.interval = min(logger.interval, max(1, iterations // 10))
     for scheduler in cfg.param_scheduler:
         begin = scale(scheduler.begin)
         scheduler.update(begin=begin, end=max(scale(scheduler.end), begin + 1))

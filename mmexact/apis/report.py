@@ -83,7 +83,7 @@ def write_report(
         figures=plot_all(folder, records, metrics, meta['palette']),
         galleries=[
             show_windows(windows, configs, weights, folder / 'cls/pseudo_masks'),
-            show_scenes(tested.for_prediction(), maps),
+            show_scenes(tested, maps),
         ],
         classes=meta['classes'],
         palette=meta['palette'],

@@ -53,7 +53,8 @@ def show_windows(
         image = show_ground(windows, index, info['window'])
         activation = cam.seg_logits.data[1:].float().numpy()
         masks = [read_map(pseudo_dir / f'{info["sample_id"]}.png')]
-        masks += [prediction.pred_sem_seg.data[0].numpy(), *[load_mask(info)] * truth]
+        masks.append(prediction.pred_sem_seg.data[0].numpy())
+        masks += [load_mask(info)] if truth else []
         overlay = cam_overlay(image, activation, palette, windows.background)
         crops = [classes[crop + windows.background] for crop in np.flatnonzero(labels[index])]
         pictures = [image, overlay, *(colorize(mask, palette) for mask in masks)]
@@ -69,15 +70,15 @@ def show_windows(
     )
 
 
-def show_scenes(scenes: SITSDataset, folders: Mapping[str, Path]) -> Gallery:
+def show_scenes(tested: SITSDataset, folders: Mapping[str, Path]) -> Gallery:
     """Show the first scenes beside their maps, and beside the truth where it is known.
 
     Args:
-        scenes: Whole patches; of large ones the middle is shown.
+        tested: Windows or patches; of large patches the middle is shown.
         folders: Folders of maps ``<sample_id>.tif`` or ``.png`` by what they are; one that lacks
             the scenes is left out.
     """
-    palette = scenes.metainfo['palette']
+    scenes, palette = tested.for_prediction(), tested.metainfo['palette']
     infos = [scenes.get_data_info(index) for index in range(min(SCENES, len(scenes)))]
     maps = {}
     for title, folder in folders.items():
@@ -85,7 +86,8 @@ def show_scenes(scenes: SITSDataset, folders: Mapping[str, Path]) -> Gallery:
         paths = [folder / name for pair in names for name in pair if (folder / name).exists()]
         if len(paths) == len(infos):
             maps[title] = paths
-    truth = all(info['reader'].mask_source is not None for info in infos)
+    readers = [tested.readers[info['patch']] for info in infos]
+    truth = all(reader.mask_source is not None for reader in readers)
     large = any(max(info['size']) > SIDE for info in infos)
     rows = []
     for index, info in enumerate(infos):
@@ -93,7 +95,7 @@ def show_scenes(scenes: SITSDataset, folders: Mapping[str, Path]) -> Gallery:
         h, w = min(height, SIDE), min(width, SIDE)
         window = ((height - h) // 2, (width - w) // 2, h, w)
         masks = [read_map(paths[index], window) for paths in maps.values()]
-        masks += [info['reader'].read_mask(window)] * truth
+        masks += [readers[index].read_mask(window)] if truth else []
         if large:
             step = -(-max(size) // SIDE)
             masks.append(read_map(next(iter(maps.values()))[index])[::step, ::step])

@@ -109,6 +109,7 @@ def test_schedules_are_scaled_to_the_iterations(project):
     # The paper's: 2250 of 15,000 iterations are warm-up, prototypes start at 4000.
     assert [(s.begin, s.end) for s in cfg.param_scheduler] == [(0, 8), (8, 50)]
     assert cfg.model.spatial_clue_head.start_iter == 14
+    assert cfg.default_hooks.logger.interval == 5
     seg = read_config(folder / 'seg.py')
     assert [(s.begin, s.end) for s in seg.param_scheduler] == [(0, 5), (5, 50)]
     shortest = read_config(folder / 'seg.py', {'area.iterations': 1})
@@ -181,6 +182,7 @@ def test_other_segmentors_get_classes_and_bands_too(project):
 loader = dict(dataset=dict(type='RasterSeriesDataset', pipeline=[dict(type='LoadSITS')]))
 train_dataloader = val_dataloader = test_dataloader = loader
 train_cfg, param_scheduler = dict(max_iters=100), []
+default_hooks = dict(logger=dict(interval=50))
 """
     (folder / 'seg_upernet.py').write_text(text)
     cfg = read_config(folder / 'seg_upernet.py')

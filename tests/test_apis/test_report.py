@@ -161,7 +161,7 @@ class TestShowScenes:
     def test_small_ones_stand_beside_maps_and_truth(self, tmp_path):
         truth = np.zeros((6, 8), np.uint8)
         truth[0, 0], truth[5, 7] = 1, 19
-        scenes = dataset(tmp_path, {7: truth}).for_prediction()
+        scenes = dataset(tmp_path, {7: truth})
         save(tmp_path / 'masks', '7', np.full((6, 8), 2))
         folders = {'map': tmp_path / 'masks', 'baseline': tmp_path / 'nowhere'}
         gallery = show_scenes(scenes, folders)
@@ -178,7 +178,7 @@ class TestShowScenes:
         size = (SIDE + 20, 2 * SIDE)
         labels = np.zeros(size, np.uint8)
         labels[10, SIDE // 2] = 1  # the first pixel of the middle
-        scenes = dataset(tmp_path, {7: labels}).for_prediction()
+        scenes = dataset(tmp_path, {7: labels})
         with open_map(tmp_path / 'maps/7.tif', size) as raster:
             raster.write(labels, 1)
         gallery = show_scenes(scenes, {'map': tmp_path / 'maps'})

@@ -22,7 +22,7 @@ from results_page import write_page
 from segmentor_cost import measure_cost
 from training_grid import IGNORE_BAND, ROOT, TrainingGrid, grid_parser, parse_grid
 
-from mmexact.apis.steps import write_json
+from mmexact.masks.folder import write_json
 
 SEGMENTORS = (
     'tsvit', 'utae', 'uconvlstm', 'unet3d', 'upernet_convnext', 'segformer', 'deeplabv3plus', 'fcn',

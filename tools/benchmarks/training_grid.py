@@ -8,14 +8,15 @@ import time
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
-from mmexact.apis.report_pictures import logged
-from mmexact.apis.steps import duration, write_json
+from mmexact.apis.report import logged
 from mmexact.masks import config_digest
+from mmexact.masks.folder import write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSIFIER = 'cls_demo'
@@ -137,7 +138,7 @@ class TrainingGrid:
                 for future in as_completed(futures):
                     item = futures[future]
                     results[item] = future.result()
-                    elapsed = duration(time.monotonic() - self.start)
+                    elapsed = timedelta(seconds=round(time.monotonic() - self.start))
                     print(f'[{len(results)}/{len(items)}, {elapsed}] {item}', flush=True)
             except BaseException:
                 pool.shutdown(cancel_futures=True)
