@@ -47,7 +47,9 @@ def presence(
     return (crops > PRESENCE * (height * width)).astype(np.float32)
 
 
-def read_table(path: str, columns: Mapping[str, str]) -> list[tuple[int, dict[str, str]]]:
+def read_table(
+    path: str, columns: Mapping[str, str]
+) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Read columns of a CSV file: UTF-8, separated by ',', ';' or tabs, with a header.
 
     Args:
@@ -55,7 +57,8 @@ def read_table(path: str, columns: Mapping[str, str]) -> list[tuple[int, dict[st
         columns: What a column holds, by its name; for the message.
 
     Returns:
-        Per row its line in the file and its cells by column, without spaces around them.
+        The names of all columns of the file; and per row its line in the file, and its cells of
+        ``columns`` without spaces around them.
 
     Raises:
         ValueError: A column is missing, or the file is no such text.
@@ -65,18 +68,19 @@ def read_table(path: str, columns: Mapping[str, str]) -> list[tuple[int, dict[st
         with open(path, encoding='utf-8-sig', newline='') as file:
             header = file.readline()
             file.seek(0)
-            rows = csv.DictReader(file, delimiter=max(',;\t', key=header.count))
-            found = [name.strip() for name in rows.fieldnames or ()]
-            rows.fieldnames = found
+            rows = csv.reader(file, delimiter=max(',;\t', key=header.count))
+            found = [name.strip() for name in next(rows, [])]
             missing = [name for name in columns if name not in found]
             if missing:
                 raise ValueError(
                     f'{path}: no column {missing[0]!r} among {found}; expected '
                     + ', '.join(f'{name} ({holds})' for name, holds in columns.items())
                 )
-            return [
-                (rows.line_num, {name: (row[name] or '').strip() for name in columns})
+            places = [found.index(name) for name in columns]
+            return found, [
+                (rows.line_num, [row[n].strip() if n < len(row) else '' for n in places])
                 for row in rows
+                if row
             ]
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(
@@ -109,14 +113,14 @@ def read_image_labels(
         )
     labels, crops = {}, tuple(classes[background:])
     columns = {'sample_id': 'of the window', 'classes': "names separated by ';'"}
-    for line, row in read_table(path, columns):
-        names = [name.strip() for name in row['classes'].split(';') if name.strip()]
+    for line, (sample_id, listed) in read_table(path, columns)[1]:
+        names = [name.strip() for name in listed.split(';') if name.strip()]
         unknown = set(names) - set(crops)
         if unknown:
             raise ValueError(
                 f'{path}, line {line}: no such crop {sorted(unknown)}; expected names from {crops}'
             )
-        labels[row['sample_id']] = np.isin(crops, names).astype(np.float32)
+        labels[sample_id] = np.isin(crops, names).astype(np.float32)
     return labels
 
 

@@ -33,7 +33,7 @@ def messages(monkeypatch):
     """What the datasets log, with its level."""
     logged = []
     monkeypatch.setattr(
-        'mmexact.datasets.weak_labels.print_log',
+        'mmexact.datasets.weak_labels.windows.print_log',
         lambda text, _, level: logged.append((level, text)),
     )
     return logged

@@ -3,18 +3,15 @@
 import copy
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 from mmseg.registry import DATASETS
-from rasterio.transform import Affine
 
-from mmexact.datasets.label_places import Area, LabelSettings
 from mmexact.datasets.rasters.reader import LabelRaster, RasterReader
 from mmexact.datasets.rasters.search import find_series
 from mmexact.datasets.rasters.settings import Search
 from mmexact.datasets.sits_dataset import SITSDataset, window_grid
-from mmexact.datasets.weak_labels import read_weak_labels, report
 from mmexact.sits import IGNORED
 
 DRAWS = 100
@@ -48,7 +45,7 @@ class RasterSeriesDataset(SITSDataset):
             the pixel's other dates, see :func:`~mmexact.datasets.rasters.gaps.fill_gaps`; 'pad'
             makes it padding for that pixel, its bands and its day of year 0.
         labels: Take image-level labels from points or polygons instead of the label raster:
-            settings of :class:`~mmexact.datasets.label_places.LabelSettings`, e.g.
+            settings of :class:`~mmexact.datasets.weak_labels.LabelSettings`, e.g.
             ``dict(file='fields.gpkg', column='crop')``. Windows without any label are left out.
         **kwargs: Of :class:`SITSDataset`; ``metainfo=dict(classes=...)`` is needed and starts with
             the background. Image-level labels come from the label raster by the 1 % rule, from
@@ -95,7 +92,7 @@ class RasterSeriesDataset(SITSDataset):
             for name, paths in self.series.items()
         }
         self.gaps = gaps
-        self.labels = None if labels is None else self._label_settings(labels)
+        self.labels = labels
         if self.labels is not None and kwargs.get('image_labels_file') is not None:
             raise ValueError('labels and image_labels_file are both set; expected one of them')
         super().__init__(data_root=data_root, **kwargs)
@@ -122,15 +119,6 @@ class RasterSeriesDataset(SITSDataset):
                 )
             yield name, replace(reader, gaps=self.gaps, labels=labels)
 
-    @staticmethod
-    def _label_settings(labels: Mapping[str, Any]) -> LabelSettings:
-        known = [setting.name for setting in fields(LabelSettings)]
-        if 'file' not in labels or not set(labels) <= set(known):
-            raise ValueError(
-                f"labels={dict(labels)}; expected dict(file='...') and any of {known[1:]}"
-            )
-        return LabelSettings(**labels)
-
     @property
     def labelled_by_masks(self) -> bool:
         """Whether image-level labels come from the label raster."""
@@ -141,25 +129,27 @@ class RasterSeriesDataset(SITSDataset):
         data_list = super().load_data_list()
         return data_list if self.labels is None else self._place_labels(data_list, self.labels)
 
-    def _place_labels(self, data_list: list[dict], settings: LabelSettings) -> list[dict]:
+    def _place_labels(self, data_list: list[dict], labels: Mapping[str, Any]) -> list[dict]:
         """Keep the windows for which the points or polygons have labels."""
-        areas, numbers = [], {}
+        # Imported here because it needs packages that other labels do not need.
+        from mmexact.datasets.weak_labels import Area, LabelSettings, label_windows
+
+        areas = []
         for name, reader in self.readers.items():
             assert isinstance(reader, RasterReader)
             windows = window_grid(reader.size, self.window_size, name)
-            numbers.update({(name, window): index for index, window in enumerate(windows)})
+            georeference = reader.georeference((0, 0, *reader.size))
             days = (reader.times[0].date(), reader.times[-1].date())
-            crs, transform = reader.georeference((0, 0, *reader.size))
-            areas.append(Area(name, windows, crs, Affine(*transform), days))
-        path = os.path.join(self.data_root or '', settings.file)
-        weak = read_weak_labels(path, settings, self._metainfo['classes'], areas, self.background)
-        labelled = []
-        for info in data_list:
-            name, number = info['patch'], numbers[info['patch'], info['window']]
-            if weak.labelled[name][number]:
-                labelled.append(dict(info, gt_score=weak.scores[name][number]))
-        report(weak, settings, [info['gt_score'] for info in labelled], len(data_list))
-        return labelled
+            areas.append(Area(name, windows, georeference, days))
+        infos = {(info['patch'], info['window']): info for info in data_list}
+        scores = label_windows(
+            LabelSettings.parse(labels, self.data_root),
+            self._metainfo['classes'],
+            self.background,
+            areas,
+            chosen=infos,
+        )
+        return [dict(infos[key], gt_score=score) for key, score in scores.items()]
 
     def get_data_info(self, idx: int) -> dict:
         """Return an entry of the data list; training skips windows that were never observed."""

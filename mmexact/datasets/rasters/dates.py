@@ -65,7 +65,8 @@ def read_dates_file(path: str, stack: bool) -> Rows:
             return {'': [(number, line) for number, line in enumerate(lines, 1) if line]}
         columns = {name: holds for name, holds in columns.items() if name in header}
     rows: Rows = {}
-    for line, row in read_table(path, columns):
+    for line, cells in read_table(path, columns)[1]:
+        row = dict(zip(columns, cells, strict=True))
         rows.setdefault(row.get('file', ''), []).append((line, row['date']))
     return rows
 

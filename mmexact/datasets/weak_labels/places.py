@@ -1,0 +1,163 @@
+"""The windows of an area on the ground, and which labels lie in them."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import shapely
+from geopandas import GeoDataFrame, GeoSeries
+from pyproj import CRS, Transformer
+from pyproj.exceptions import ProjError
+
+from mmexact.datasets.weak_labels.files import Bounds
+from mmexact.sits import Georeference, Window
+
+CELL = ['window', 'number']
+"""Columns: index of a window, and number of a class that may occur there."""
+
+
+class Area(NamedTuple):
+    """The windows of a series and where they lie.
+
+    Attributes:
+        name: Of the series.
+        windows: A grid of equal windows, row-major from the top left.
+        georeference: Of the patch that is cut into windows.
+        days: First and last day of the series.
+    """
+
+    name: str
+    windows: Sequence[Window]
+    georeference: Georeference
+    days: tuple[date, date]
+
+    def boxes(self, windows: np.ndarray) -> GeoDataFrame:
+        """Return windows (N, 4) in the coordinates of the rasters."""
+        top, left, height, width = windows.T
+        a, b, c, d, e, f = self.georeference.transform
+        pixels = shapely.box(left, top, left + width, top + height)
+        ground = shapely.transform(pixels, lambda xy: xy @ [[a, d], [b, e]] + (c, f))
+        return GeoDataFrame(geometry=ground, crs=self.georeference.crs)
+
+    def bounds(self, crs: CRS) -> Bounds:
+        """Return the bounds of the windows in ``crs``, and 1 % more on each side.
+
+        Raises:
+            ValueError: The rasters have no CRS, or none that goes together with ``crs``.
+        """
+        if self.georeference.crs is None:
+            raise ValueError(
+                f'{self.name}: the rasters declare no coordinate reference system (CRS), so that '
+                f"labels cannot be placed in them; name it with search=dict(crs='EPSG:...'), or "
+                f'label windows by their ids (image_labels_file)'
+            )
+        bounds = self.boxes(np.array(self.windows)).total_bounds
+        try:
+            transformer = Transformer.from_crs(self.georeference.crs, crs, always_xy=True)
+            left, bottom, right, top = transformer.transform_bounds(*bounds)
+        except ProjError as error:
+            raise ValueError(
+                f'{self.name}: the CRS of the rasters and that of the labels, {crs.name}, do not '
+                f'go together: {error}; set labels.crs'
+            ) from None
+        x, y = 0.01 * (right - left), 0.01 * (top - bottom)
+        return left - x, bottom - y, right + x, top + y
+
+    def is_timely(self, labels: GeoDataFrame, date_columns: int) -> np.ndarray:
+        """Tell which labels hold at the time of the series, bool (N,).
+
+        Args:
+            labels: With ``start`` and ``end``.
+            date_columns: How many columns tell; one is of days and years.
+        """
+        first, last = np.array(self.days, 'datetime64[s]')
+        start, end = labels['start'].to_numpy(), labels['end'].to_numpy()
+        if date_columns == 0:
+            return np.ones(len(labels), bool)
+        if date_columns == 1:
+            of_harvest = (start <= last) & (last <= end)
+            return np.where(start < end, of_harvest, (first <= start) & (start <= last))
+        day = np.timedelta64(1, 'D')
+        shared = np.minimum(end, last) - np.maximum(start, first) + day
+        return 2 * shared > last - first + day
+
+
+def repair(labels: GeoDataFrame) -> int:
+    """Make invalid polygons valid, in place, and return how many there were."""
+    invalid = ~labels.is_valid
+    valid = labels.geometry[invalid].make_valid(method='structure', keep_collapsed=False)
+    labels.loc[invalid, 'geometry'] = valid
+    return int(invalid.sum())
+
+
+def in_windows(parts: GeoDataFrame, area: Area) -> GeoDataFrame:
+    """Find the points, and cut the polygons, that lie in the windows of an area.
+
+    A point on the border of two windows lies in the right or the lower one.
+
+    Args:
+        parts: Valid points and polygons, each with an index of its own.
+        area: The windows.
+
+    Returns:
+        A row for each part in each ``window`` (index), with what of it lies there as geometry, in
+        the coordinates of the rasters.
+    """
+    windows, is_point = np.array(area.windows), parts.geom_type == 'Point'
+    # Only what is near can be transformed: a polygon may reach around the world.
+    bounds = shapely.box(*area.bounds(parts.crs))
+    nearby = GeoDataFrame(geometry=[bounds], crs=parts.crs).rename_axis('area')
+    boxes = area.boxes(windows).rename_axis('window')
+    points = parts[is_point].clip(bounds).to_crs(boxes.crs).sjoin(boxes).sort_values('window')
+    points = points[~points.index.duplicated(keep='last')]
+    polygons = _cut(parts[~is_point], nearby).to_crs(boxes.crs)
+    repair(polygons)  # slivers that rounding has collapsed
+    # Rows of windows first, so that a large polygon is not cut from scratch for each window.
+    rows = windows[windows[:, 1] == windows[0, 1]]
+    rows[:, 3] = windows[-1, 1] + windows[-1, 3]
+    strips = area.boxes(rows).rename_axis('row')
+    return pd.concat([points, _cut(_cut(polygons, strips), boxes)])
+
+
+def _cut(polygons: GeoDataFrame, boxes: GeoDataFrame) -> GeoDataFrame:
+    """Intersect polygons and boxes; what has no area in common is left out."""
+    pairs = polygons.explode().sjoin(boxes)  # cutting collections takes 20 times as long
+    parts = np.array(pairs.geometry)
+    frames = boxes.geometry.loc[pairs[boxes.index.name]].to_numpy()
+    across = ~shapely.covers(frames, parts)
+    parts[across] = shapely.intersection(parts[across], frames[across])
+    return pairs.set_geometry(GeoSeries(parts, pairs.index, crs=pairs.crs))[shapely.area(parts) > 0]
+
+
+def occurrences(
+    touching: GeoDataFrame, area: Area, num_classes: int, min_share: float
+) -> np.ndarray:
+    """Tell which classes occur in which windows.
+
+    Args:
+        touching: What :func:`in_windows` returns, with the ``number`` of the class.
+        area: The windows.
+        num_classes: Labels with numbers below count.
+        min_share: Share of a window that polygons of a class must exceed together.
+
+    Returns:
+        bool (windows, classes).
+    """
+    occurs = np.zeros((len(area.windows), num_classes), bool)
+    touching = touching[touching['number'].between(0, num_classes - 1)]
+    is_point = touching.geom_type == 'Point'
+    occurs[tuple(touching.loc[is_point, CELL].to_numpy().T)] = True
+    polygons = touching[~is_point].set_index(CELL)[['geometry']]
+    sizes = pd.Series(shapely.area(polygons.geometry), polygons.index)
+    sizes = sizes.groupby(level=CELL).agg(['max', 'sum'])
+    window_area = shapely.area(area.boxes(np.array(area.windows[:1])).geometry[0])
+    limit = (min_share + 1e-8) * window_area  # coordinates are no more exact
+    # Polygons that overlap, those of several years for instance, must not add up.
+    unsure = sizes.index[(sizes['max'] <= limit) & (sizes['sum'] > limit)]
+    united = polygons[polygons.index.isin(unsure)].dissolve(level=CELL)
+    covered = united.index[shapely.area(united.geometry) > limit]
+    for cell in (*sizes.index[sizes['max'] > limit], *covered):
+        occurs[cell] = True
+    return occurs

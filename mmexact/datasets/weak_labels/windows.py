@@ -1,0 +1,166 @@
+"""Image-level labels of windows, and an account of what could not be used for them."""
+
+import logging
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import shapely
+from mmengine.logging import print_log
+from pyproj import CRS
+
+from mmexact.datasets.weak_labels.files import Bounds, LabelFile, read_labels
+from mmexact.datasets.weak_labels.places import Area, in_windows, occurrences, repair
+from mmexact.datasets.weak_labels.settings import LabelSettings
+from mmexact.sits import IGNORED, Window
+
+UNKNOWN, NAMELESS = -1, -2
+"""Instead of a class."""
+
+PLACES = ('Point', 'MultiPoint', 'Polygon', 'MultiPolygon', 'GeometryCollection')
+"""Kinds of geometries that say where a class occurs; lines do not."""
+
+LISTED = 10
+"""Unknown names that a message lists, most frequent first."""
+
+Scores = dict[tuple[str, Window], np.ndarray]
+"""Image-level labels by name of the area and window: float32 (K,), 1 for crops that occur."""
+
+
+def label_windows(
+    settings: LabelSettings,
+    classes: Sequence[str],
+    background: bool,
+    areas: Sequence[Area],
+    chosen: Collection[tuple[str, Window]],
+) -> Scores:
+    """Find out which crops occur in which window, and log what the labels amount to.
+
+    Args:
+        settings: The file of labels, and how to read it.
+        classes: Names of all classes.
+        background: Whether the first class is the background; the others are crops.
+        areas: All windows; a label counts for every area that it lies in.
+        chosen: The windows in use, by name of the area.
+
+    Returns:
+        Labels of the chosen windows in which a class, maybe the background, is known to occur.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file or a setting does not fit, no label lies in a window, no chosen window
+            has a label, or there are problems and they are to be errors.
+    """
+    numbers = _class_numbers(settings, classes)
+    other = UNKNOWN if settings.other_codes is None else numbers[settings.other_codes]
+    file = read_labels(settings, lambda crs: _bounds(areas, crs))
+    labels = file.labels
+    labels['number'] = labels['name'].map(numbers | {'': NAMELESS}).fillna(other).astype(int)
+    labels['placed'] = labels.geom_type.isin(PLACES) & ~labels.is_empty
+    labels['inside'] = labels['timely'] = False
+    parts = labels[labels['placed']].rename_axis('label')
+    num_repaired = repair(parts)
+    parts = parts.explode().reset_index()
+    scores: Scores = {}
+    for area in areas:
+        touching = in_windows(parts, area)
+        labels.loc[touching['label'], 'inside'] = True
+        touching = touching[area.is_timely(touching, len(settings.date_columns))]
+        labels.loc[touching['label'], 'timely'] = True
+        occurs = occurrences(touching, area, len(classes), settings.min_share)
+        for window, occur in zip(area.windows, occurs, strict=True):
+            if occur.any():
+                scores[area.name, window] = occur[background:].astype(np.float32)
+    if not labels['inside'].any():
+        raise ValueError(_nothing_inside(settings, areas))
+    scores = {key: scores[key] for key in chosen if key in scores}
+    problems, notes = _account(settings, file, classes[0] if background else 'ignored')
+    if len(scores) < len(chosen):
+        problems.append(f'windows without a label, left out: {len(chosen) - len(scores)}')
+    if num_repaired:
+        notes.append(f'invalid polygons, repaired: {num_repaired}')
+    if problems and settings.problems == 'error':
+        raise ValueError(
+            f'{settings.file}: {"; ".join(problems)}; correct the file, or set '
+            f"labels.problems='report' to go on with the rest"
+        )
+    if not scores:
+        raise ValueError(
+            f'{settings.file}: no window has a label; {"; ".join(problems + notes)}; the classes '
+            f'are {tuple(classes)}'
+        )
+    totals = np.sum(list(scores.values()), axis=0).astype(int)
+    used = labels['timely'] & (labels['number'] >= 0) & (labels['number'] != IGNORED)
+    lines = [
+        f'{settings.file}: {used.sum()} of {file.total} labels tell about {len(scores)} of '
+        f'{len(chosen)} windows',
+        'windows by crop: ' + ', '.join(map('{} {}'.format, classes[background:], totals)),
+        *problems,
+        *notes,
+    ]
+    print_log('\n  '.join(lines), 'current', logging.WARNING if problems else logging.INFO)
+    return scores
+
+
+def _class_numbers(settings: LabelSettings, classes: Sequence[str]) -> dict[str, int]:
+    """Map what the class column may hold, as text, to classes, 255 for ignored.
+
+    Raises:
+        ValueError: A setting names a class that there is not.
+    """
+    names = {name: index for index, name in enumerate(classes)} | {'ignored': IGNORED}
+    for name in (*settings.codes.values(), *filter(None, [settings.other_codes])):
+        if name not in names:
+            raise ValueError(f'labels.codes: no such class {name!r}; expected one of {list(names)}')
+    return names | {str(code).strip(): names[name] for code, name in settings.codes.items()}
+
+
+def _bounds(areas: Sequence[Area], crs: CRS) -> Bounds:
+    left, bottom, right, top = shapely.total_bounds([shapely.box(*a.bounds(crs)) for a in areas])
+    return left, bottom, right, top
+
+
+def _nothing_inside(settings: LabelSettings, areas: Sequence[Area]) -> str:
+    labels = read_labels(settings).labels
+    found = 'has no label with a place'
+    if np.isfinite(labels.total_bounds).all():
+        found = f'none of its labels lies in the rasters: they span {_span(labels.total_bounds)}'
+    bounds = ', '.join(f'{area.name} {_span(area.bounds(labels.crs))}' for area in areas)
+    return (
+        f'{settings.file}: {found}; the rasters span {bounds} in the CRS of the labels, '
+        f'{labels.crs.name}; check labels.crs, and for a CSV file that labels.coordinates names x '
+        f'(longitude) before y (latitude)'
+    )
+
+
+def _span(bounds: Bounds) -> str:
+    left, bottom, right, top = bounds
+    return f'x {left:.8g} to {right:.8g}, y {bottom:.8g} to {top:.8g}'
+
+
+def _account(settings: LabelSettings, file: LabelFile, other: str) -> tuple[list[str], list[str]]:
+    """Say which labels cannot be used, and which were not needed."""
+    labels = file.labels
+    found = labels[labels['inside']]
+    known = found[found['number'] >= 0]
+    undated = known['start'].isna() & bool(settings.date_columns)
+    unplaced = int((~labels['placed']).sum())
+    unknown = Counter(found.loc[found['number'] == UNKNOWN, 'name'])
+    listed = ', '.join(f'{name!r} {count}' for name, count in unknown.most_common(LISTED))
+    more = ', ...' if len(unknown) > LISTED else ''
+    # Of labels that were not read nothing tells why they are not there.
+    or_empty = ', or without a geometry' if file.total > len(labels) else ''
+    problems = {
+        f'outside the windows of the rasters{or_empty}': file.total - len(found) - unplaced,
+        'without a place (no point and no polygon)': unplaced,
+        'without a class': (found['number'] == NAMELESS).sum(),
+        f'of unknown classes ({listed}{more}; add them to labels.codes or to metainfo.classes, or '
+        f'set labels.other_codes={other!r})': unknown.total(),
+        'without a date': undated.sum(),
+    }
+    notes = {'of another time than the series': (~known['timely'] & ~undated).sum()}
+    return _lines(problems), _lines(notes)
+
+
+def _lines(counts: dict[str, int]) -> list[str]:
+    return [f'labels {what}: {number}' for what, number in counts.items() if number]
