@@ -145,21 +145,24 @@ def _account(settings: LabelSettings, file: LabelFile, other: str) -> tuple[list
     known = found[found['number'] >= 0]
     undated = known['start'].isna() & bool(settings.date_columns)
     unplaced = int((~labels['placed']).sum())
-    unknown = Counter(found.loc[found['number'] == UNKNOWN, 'name'])
-    listed = ', '.join(f'{name!r} {count}' for name, count in unknown.most_common(LISTED))
-    more = ', ...' if len(unknown) > LISTED else ''
     # Of labels that were not read nothing tells why they are not there.
     or_empty = ', or without a geometry' if file.total > len(labels) else ''
     problems = {
         f'outside the windows of the rasters{or_empty}': file.total - len(found) - unplaced,
         'without a place (no point and no polygon)': unplaced,
         'without a class': (found['number'] == NAMELESS).sum(),
-        f'of unknown classes ({listed}{more}; add them to labels.codes or to metainfo.classes, or '
-        f'set labels.other_codes={other!r})': unknown.total(),
         'without a date': undated.sum(),
+        'of unknown classes': (found['number'] == UNKNOWN).sum(),
     }
-    notes = {'of another time than the series': (~known['timely'] & ~undated).sum()}
-    return _lines(problems), _lines(notes)
+    lines = _lines(problems)
+    if problems['of unknown classes']:
+        names = Counter(found.loc[found['number'] == UNKNOWN, 'name']).most_common()
+        listed = ', '.join(f'{name!r} {count}' for name, count in names[:LISTED])
+        lines[-1] += (
+            f' ({listed}{", ..." if len(names) > LISTED else ""}); add them to labels.codes or to '
+            f'metainfo.classes, or set labels.other_codes={other!r}'
+        )
+    return lines, _lines({'of another time than the series': (~known['timely'] & ~undated).sum()})
 
 
 def _lines(counts: dict[str, int]) -> list[str]:
