@@ -11,7 +11,7 @@ from mmexact.sits import IGNORED
 from mmexact.visualization.figures import new_figure, plot_bars
 from mmexact.visualization.pages import Gallery, choose_windows, spread, write_page
 from mmexact.visualization.pictures import colorize, composite
-from mmexact.visualization.season import align, name_months, quarters
+from mmexact.visualization.season import align, name_months
 from mmexact.visualization.style import ACCENT
 
 PERIOD = 10
@@ -93,35 +93,37 @@ class Overview:
             self.curves.append((np.full(len(dates), label), dates, medians))
 
     def facts(self, source: str) -> list[tuple[str, str]]:
-        """Name what there is: rows of a table."""
+        """Name what there is: rows of a table without a header."""
         numbers = [len(self.dates[window['patch']]) for window in self.windows]
-        sizes = sorted({tuple(window['size']) for window in self.windows})
+        sizes = sorted(
+            {f'{height} x {width}' for height, width in (window['size'] for window in self.windows)}
+        )
         reader = self.windows[0]['reader']
-        rows = [
-            ('data set', source),
-            ('windows', f'{len(self.windows)} in {len(self.dates)} series'),
-            ('size in pixels', ', '.join(f'{height} x {width}' for height, width in sizes[:4])),
-            ('bands', ', '.join(reader.bands or [str(reader.num_bands)])),
-            ('dates per window', f'{min(numbers)} to {max(numbers)}, '
-                                 f'median {np.median(numbers):g}'),
-        ]  # fmt: skip
+        rows = {
+            '': '',
+            'data set': source,
+            'windows': f'{len(self.windows)} in {len(self.dates)} series',
+            'size in pixels': ', '.join(sizes[:4]),
+            'bands': ', '.join(reader.bands or [str(reader.num_bands)]),
+            'dates': f'{min(numbers)} to {max(numbers)}, median {np.median(numbers):g}',
+        }
         if self.presence is not None:
             crops = self.presence.sum(1)
-            rows.append(('crops per window', f'{crops.mean():.1f} on average'))
-            rows.append(('windows without a crop', str((crops == 0).sum())))
-        return rows
+            rows['crops per window'] = f'{crops.mean():.1f} on average'
+            rows['windows without a crop'] = str((crops == 0).sum())
+        return list(rows.items())
 
     def balance(self) -> list[tuple[str, ...]]:
         """Count windows and pixels by class: rows of a table, the first one its header."""
-        total = max(self.pixels.sum(), 1)
         rows: list[tuple[str, ...]] = [('class', 'windows', '% of windows', '% of pixels read')]
         for label, name in [*enumerate(self.classes), (IGNORED, 'ignored')]:
-            windows = shares = ''
+            cells = ['', '', '']
             if self.presence is not None and self.first_crop <= label < IGNORED:
                 number = int(self.presence[:, label - self.first_crop].sum())
-                windows, shares = str(number), f'{100 * number / len(self.windows):.1f}'
-            pixels = f'{100 * self.pixels[label] / total:.2f}' if self.read_mask else ''
-            rows.append((name, windows, shares, pixels))
+                cells[:2] = str(number), f'{100 * number / len(self.windows):.1f}'
+            if self.read_mask is not None:
+                cells[2] = f'{100 * self.pixels[label] / self.pixels.sum():.2f}'
+            rows.append((name, *cells))
         return rows
 
     def plot_balance(self) -> Figure | None:
@@ -181,31 +183,29 @@ class Overview:
         if self.presence is not None:
             patches = np.array([window['patch'] for window in self.windows])
             chosen = choose_windows(self.presence, patches, count)
-        parts = quarters(list(self.dates.values()))
+        every = np.concatenate(list(self.dates.values()))
+        edges = every.min() + (np.ptp(every) + 1) * np.arange(4) // 4
         rows: list[tuple[str, list[np.ndarray]]] = []
         for window in (self.windows[index] for index in chosen):
             dates, days = self.dates[window['patch']], window['reader'].days
-            series, valid = read_all(window)
-            seen = np.where(valid, series, np.float32(np.nan))
-            pictures = []
-            for _, begin, end in parts:
-                here = (dates >= begin) & (dates < end)
-                pictures.append(composite(seen[here], days[here], colours))
+            values, valid = read_all(window)
+            seen = np.where(valid, values, np.float32(np.nan))
+            quarter = np.searchsorted(edges, dates, 'right')
+            parts = [quarter == number for number in range(1, 5)]
+            pictures = [composite(seen[part], days[part], colours) for part in parts]
             if self.read_mask is not None:
                 pictures.append(colorize(self.read_mask(window), self.palette))
-            rows.append((self._describe(window), pictures))
+            crops = np.flatnonzero(window.get('gt_score', ())) + self.first_crop
+            named = ', '.join(self.classes[label] for label in crops) or 'no crop'
+            known = named if 'gt_score' in window else 'crops unknown'
+            rows.append((f'{window["sample_id"]}: {known} ({len(dates)} dates)', pictures))
         return Gallery(
             'Windows',
-            [title for title, *_ in parts] + ['labels'] * (self.read_mask is not None),
+            [f'from {day.day} {day:%b}' for day in edges.tolist()]
+            + ['labels'] * (self.read_mask is not None),
             rows,
             'The median of each quarter of the season, stretched on its own; black: not observed.',
         )
-
-    def _describe(self, window: Mapping[str, Any]) -> str:
-        crops = np.flatnonzero(window.get('gt_score', ())) + self.first_crop
-        named = ', '.join(self.classes[label] for label in crops)
-        known = named or 'no crop' if 'gt_score' in window else 'crops unknown'
-        return f'{window["sample_id"]}: {known} ({len(window["reader"].days)} dates)'
 
     def write(
         self, path: Path, title: str, source: str, count: int, colours: Sequence[int], note: str
@@ -220,17 +220,16 @@ class Overview:
             colours: Indices of the red, green and blue bands.
             note: What is to say about the NDVI.
         """
-        dates = 'Dates of the series, with their number in brackets.'
         write_page(
             path,
             'browse.html',
             title=title,
-            facts=[('', ''), *self.facts(source)],
-            sections=[
-                ('Class balance', 'Windows with each crop.', self.plot_balance(), self.balance()),
-                ('Dates', dates, self.plot_dates(), None),
-                ('NDVI', note, self.plot_ndvi(), None),
-            ],
+            facts=self.facts(source),
+            bars=self.plot_balance(),
+            balance=self.balance(),
+            dates=self.plot_dates(),
+            ndvi=self.plot_ndvi(),
+            note=note,
             gallery=self.gallery(count, colours),
             classes=self.classes,
             palette=self.palette,

@@ -1,7 +1,6 @@
 """The time axis of series: a season in one piece, also where it crosses the new year."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -32,18 +31,6 @@ def align(series: Sequence[np.ndarray]) -> list[np.ndarray]:
         years = np.cumsum(np.diff(days, prepend=days[0]) < 0) + (days[0] < start)
         dates.append(FIRST_DAY + (days - 1 + YEAR * years).astype('timedelta64[D]'))
     return dates
-
-
-def quarters(dates: Sequence[np.ndarray]) -> list[tuple[str, np.datetime64, np.datetime64]]:
-    """Split the time from the first to the last date of all in four: title, begin, day after."""
-    first, last = min(map(np.min, dates)), max(map(np.max, dates))
-    days = np.linspace(0, (last - first).astype(int) + 1, 5).round().astype('timedelta64[D]')
-    edges = first + days
-    parts = []
-    for begin, end in pairwise(edges):
-        one, other = begin.item(), (end - np.timedelta64(1, 'D')).item()
-        parts.append((f'{one.day} {one:%b} to {other.day} {other:%b}', begin, end))
-    return parts
 
 
 def name_months(axis: Axes, most: int) -> None:

@@ -56,7 +56,7 @@ def test_facts(overview):
     facts = dict(overview().facts('PASTIS'))
     assert facts['windows'] == '6 in 1 series'
     assert facts['size in pixels'] == '4 x 4'
-    assert facts['dates per window'] == '5 to 5, median 5'
+    assert facts['dates'] == '5 to 5, median 5'
     assert facts['crops per window'] == '0.3 on average'
     assert facts['windows without a crop'] == '4'
 
@@ -95,12 +95,13 @@ def test_without_masks_a_window_stands_for_its_crops(overview):
 
 def test_gallery_shows_quarters_and_labels(overview):
     gallery = overview().gallery(2, (2, 1, 0))
-    assert gallery.columns[-1] == 'labels'
+    # The season has 407 days and begins on 17 September: quarters after 101, 203 and 305 days.
+    assert gallery.columns == ['from 17 Sep', 'from 27 Dec', 'from 8 Apr', 'from 19 Jul', 'labels']
     labels = [label for label, _ in gallery.rows]
     assert labels == ['7_0: Meadow (5 dates)', '7_5: Soft winter wheat (5 dates)']
     *quarters, mask = gallery.rows[1][1]
     assert mask[2].tolist() == [[255] * 3] * 4
-    # The season is 407 days long; the second quarter has 31 December and 1 January.
+    # 31 December and 1 January.
     series = position_code(5, 3, *SIZE)[1:3, :, 4:8, 8:12] + 7
     np.testing.assert_array_equal(quarters[1], composite(series, np.array(DAYS[1:3])))
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from mmexact.visualization.season import align, name_months, quarters
+from mmexact.visualization.season import align, name_months
 from tests.data import DAYS
 
 
@@ -34,15 +34,6 @@ def test_a_season_of_more_than_a_year_does_not_fold():
 def test_the_axis_begins_where_no_series_begins_for_longest(firsts, years):
     series = [np.array([day, day + 1], np.int16) for day in firsts]
     assert [int(texts(dates)[0][:4]) for dates in align(series)] == list(years)
-
-
-def test_quarters_cover_the_season_to_its_last_day():
-    # 8 October to 14 January: 99 days, split after 25, 50 and 74 of them.
-    parts = quarters(align([np.array([281, 14])]))
-    assert [title for title, *_ in parts] == [
-        '8 Oct to 1 Nov', '2 Nov to 26 Nov', '27 Nov to 20 Dec', '21 Dec to 14 Jan',
-    ]  # fmt: skip
-    assert [begin for _, begin, _ in parts[1:]] == [end for *_, end in parts[:-1]]
 
 
 def test_ticks_are_months():
