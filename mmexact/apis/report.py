@@ -29,14 +29,11 @@ STAGES = {
 }
 """Stages with scores: key in the figures, what is judged, and on which data."""
 
-SCORES = {
-    'OA': 'OA (%)',
-    'mIoU': 'mIoU (%)',
-    'mAP': 'mAP (%)',
-    'background_score': 'background score',
-    'hindsight_score': 'best in hindsight',
-    'hindsight_mIoU': 'its mIoU (%)',
-}
+SCORES = (
+    *('OA', 'mIoU', 'mAP', 'background_score'),
+    *('hindsight_score', 'hindsight_OA', 'hindsight_mIoU'),
+)
+"""What the figures keep of the scores; the classifier is judged by mAP alone."""
 
 
 def write_report(
@@ -66,9 +63,10 @@ def write_report(
     maps = {'map': folder / 'seg/maps', 'fully supervised baseline': folder / 'full_test/masks'}
     meta, metrics = windows.metainfo, gather_metrics(folder, records, tested)
     cards = {
-        f'mIoU: {title}': f'{metrics[key]["mIoU"]:.1f} %'
-        for key, title, _ in list(STAGES.values())[2:]
-        if 'mIoU' in metrics.get(key, {})
+        f'{name}: {title}': f'{metrics[key][name]:.1f} %'
+        for key, title, _ in STAGES.values()
+        for name in ('mAP', 'mIoU')
+        if name in metrics.get(key, {}) and key != 'raw_cams'
     }
     write_json(path.with_name('metrics.json'), metrics)
     write_page(
@@ -79,7 +77,8 @@ def write_report(
         crops=len(meta['classes']) - windows.background,
         note=note,
         cards=cards,
-        table=tabulate(metrics),
+        stages=[stage for stage in STAGES.values() if stage[0] in metrics],
+        metrics=metrics,
         figures=plot_all(folder, records, metrics, meta['palette']),
         galleries=[
             show_windows(windows, configs, weights, folder / 'cls/pseudo_masks'),
@@ -87,11 +86,7 @@ def write_report(
         ],
         classes=meta['classes'],
         palette=meta['palette'],
-        steps=[
-            ('Stage', 'Time', 'Command'),
-            *((name, f'{of["seconds"]:.0f} s', of['command']) for name, of in records.items()),
-        ],
-        metrics=json.dumps(metrics, indent=2),
+        records=records,
     )
     return cards
 
@@ -130,17 +125,6 @@ def score_classes(masks: Path, tested: SITSDataset) -> dict[str, float | None]:
         areas += torch.stack(IoUMetric.intersect_and_union(*tensors, len(classes), IGNORED)[:2])
     ious = (100 * areas[0] / areas[1]).tolist()
     return {name: None if isnan(iou) else iou for name, iou in zip(classes, ious, strict=True)}
-
-
-def tabulate(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """Tabulate the scores, with a column for each kind that there is."""
-    judged = [(metrics[key], title, data) for key, title, data in STAGES.values() if key in metrics]
-    columns = [name for name in SCORES if any(name in scores for scores, *_ in judged)]
-    rows = [('', 'judged on', *(SCORES[name] for name in columns))]
-    for scores, title, data in judged:
-        values = (f'{scores[name]:.2f}' if name in scores else '' for name in columns)
-        rows.append((title, data, *values))
-    return rows
 
 
 def plot_all(

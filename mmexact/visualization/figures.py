@@ -99,6 +99,6 @@ def plot_curves(
         axis.set_xlabel(x)
         axis.set_ylim(bottom=0)
         if axis.lines:
-            axis.legend(frameon=False, fontsize='small')
+            axis.legend(fontsize='small', edgecolor='none')
     axes[0].set_ylabel(y)
     return figure

@@ -36,13 +36,13 @@ class TestReport:
             crops=2,
             note='',
             cards={'mIoU of the masks': '61.2 %'},
-            table=[('', 'OA'), ('Segmentor', '70.1')],
+            stages=[('classifier', 'Classifier', 'A'), ('segmentor', 'Segmentor', 'B & C')],
             figures={'losses': plot_curves({'one': {'loss': [(1, 2.0), (2, 1.0)]}}, 'x', 'y')},
             galleries=[Gallery('Windows', ['image', 'truth'], [('7_3', [green, green])])],
             classes=CLASSES,
             palette=PALETTE,
-            steps=[('Step', 'Command'), ('cls', 'python train.py')],
-            metrics='{"a": 12.345678901234567}',
+            records=dict(cls=dict(seconds=71.4, command='python train.py <config>')),
+            metrics=dict(classifier=dict(mAP=91.234), segmentor=dict(mIoU=12.345678901234567)),
         )
 
     @pytest.fixture
@@ -62,10 +62,15 @@ class TestReport:
 
     def test_text_is_escaped_and_figures_are_verbatim(self, page):
         assert '<h1>Wheat &amp; &lt;barley&gt;</h1>' in page
-        assert '<td>Segmentor</td><td>70.1</td>' in page
         assert '<b>61.2 %</b><span>mIoU of the masks</span>' in page
         assert '12.345678901234567' in page
         assert 'learned from 12,345 windows' in page
+
+    def test_tables(self, page):
+        classifier = '<td></td><td></td><td>91.23</td><td></td><td></td><td></td></tr>'
+        assert f'<tr><td>Classifier</td><td>A</td>{classifier}' in page
+        assert '<tr><td>Segmentor</td><td>B &amp; C</td><td></td><td>12.35</td><td></td>' in page
+        assert '<tr><td>cls</td><td>71 s</td><td>python train.py &lt;config&gt;</td></tr>' in page
 
     def test_legend_names_all_classes_and_the_ignored(self, page):
         assert '<i style="background: rgb(0, 200, 0)"></i>Meadow</span>' in page
@@ -74,8 +79,8 @@ class TestReport:
     def test_a_failing_page_leaves_the_old_one(self, tmp_path, content):
         path = tmp_path / 'report.html'
         path.write_text('old')
-        del content['steps']
-        with pytest.raises(UndefinedError, match='steps'):
+        del content['records']
+        with pytest.raises(UndefinedError, match='records'):
             write_page(path, 'report.html', **content)
         assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [
             ('report.html', 'old')
