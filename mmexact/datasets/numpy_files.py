@@ -36,6 +36,16 @@ def _parse_header(begin: bytes) -> tuple[tuple[int, ...], np.dtype, int]:
     return shape, dtype, file.tell()
 
 
+def _seek_and_read(descriptor: int, buffers: tuple[memoryview], offset: int) -> int:
+    os.lseek(descriptor, offset, os.SEEK_SET)
+    content = os.read(descriptor, len(buffers[0]))
+    buffers[0][: len(content)] = content
+    return len(content)
+
+
+_read_at: Any = getattr(os, 'preadv', _seek_and_read)  # Windows does not have it
+
+
 class _NpyFile:
     """An open .npy file: ``shape``, ``dtype``, and its bytes.
 
@@ -104,10 +114,9 @@ class _NpyFile:
 
     def read_into(self, buffers: Sequence[memoryview], offsets: Sequence[int]) -> None:
         """Fill each buffer with the bytes at an offset into the values."""
-        seek, read, start = self.file.seek, self.file.readinto, self._start
+        descriptor, start = self.file.fileno(), self._start
         for buffer, offset in zip(buffers, offsets, strict=True):
-            seek(start + offset)
-            if read(buffer) != len(buffer):
+            if _read_at(descriptor, (buffer,), start + offset) != len(buffer):
                 raise ValueError(f'{self.path}: the file changed while it was read')
 
 

@@ -42,7 +42,7 @@ class RasterSeriesDataset(SITSDataset):
         search: Which bands and dates to use, and which clouds to hide: settings of
             :class:`~mmexact.datasets.rasters.settings.Search`.
         gaps: What becomes of a date at which a pixel was not observed: 'interpolate' fills it from
-            the pixel's other dates, see :func:`~mmexact.datasets.rasters.gaps.fill_gaps`; 'pad'
+            the pixel's other dates, see :func:`~mmexact.datasets.gaps.fill_gaps`; 'pad'
             makes it padding for that pixel, its bands and its day of year 0.
         labels: Take image-level labels from points or polygons instead of the label raster:
             settings of :class:`~mmexact.datasets.weak_labels.LabelSettings`, e.g.

@@ -7,8 +7,8 @@ from datetime import datetime
 
 import numpy as np
 
+from mmexact.datasets.gaps import fill_gaps, hide_gaps
 from mmexact.datasets.rasters.files import Grid, Plane, open_raster, read_planes
-from mmexact.datasets.rasters.gaps import fill_gaps, hide_gaps
 from mmexact.datasets.rasters.settings import Search
 from mmexact.datasets.rasters.warp import align
 from mmexact.datasets.reader import PatchReader

@@ -6,6 +6,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
+from mmexact.datasets.gaps import fill_gaps
 from mmexact.sits import fold_time, from_image, to_image, unfold_time
 
 MONTHS = 12
@@ -65,22 +66,14 @@ def interpolate_months(composite: np.ndarray) -> np.ndarray:
         composite: (12, C, H, W), NaN in all bands of a pixel where a month is missing.
 
     Returns:
-        The same without NaN where a pixel has any month.
+        The same without NaN; 0 where a pixel has no month at all.
     """
-    known = ~np.isnan(composite[:, 0])
+    known = ~np.isnan(composite)
     if known.all():
         return composite
     # Three years in a row, of which the second has its neighbours on both sides.
-    index = np.arange(3 * MONTHS)[:, None, None]
-    known = np.tile(known, (3, 1, 1))
-    before = np.maximum.accumulate(np.where(known, index, 0))[MONTHS : 2 * MONTHS]
-    after = np.where(known, index, 3 * MONTHS - 1)[::-1]
-    after = np.minimum.accumulate(after)[::-1][MONTHS : 2 * MONTHS]
-    position = index[MONTHS : 2 * MONTHS]
-    share = ((position - before) / np.maximum(after - before, 1)).astype(np.float32)[:, None]
-    earlier = np.take_along_axis(composite, before[:, None] % MONTHS, axis=0)
-    later = np.take_along_axis(composite, after[:, None] % MONTHS, axis=0)
-    return earlier + (later - earlier) * share
+    years = (np.tile(array, (3, 1, 1, 1)) for array in (composite, known))
+    return np.ma.getdata(fill_gaps(*years, np.arange(3.0 * MONTHS)))[MONTHS : 2 * MONTHS]
 
 
 @TRANSFORMS.register_module()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmexact.datasets import LoadSITS, LoadSITSAnnotations, PackSITSInputs
-from mmexact.datasets.rasters.gaps import fill_gaps, hide_gaps
+from mmexact.datasets.gaps import fill_gaps, hide_gaps
 from tests.data import write_raster
 from tests.test_datasets.test_rasters.areas import build
 
@@ -51,7 +51,7 @@ def test_gaps_are_filled_the_same_in_blocks(monkeypatch, alike):
         else:
             assert filled.mask[place].all()
             assert not filled.data[place].any()
-    monkeypatch.setattr('mmexact.datasets.rasters.gaps.BLOCK', 50)
+    monkeypatch.setattr('mmexact.datasets.gaps.BLOCK', 50)
     blocked = fill_gaps(values, valid, days)
     np.testing.assert_array_equal(blocked.data, filled.data)
     np.testing.assert_array_equal(blocked.mask, filled.mask)
