@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 AttentionResidual = Literal['input', 'normed', 'both']
+PIECE_VALUES = 2**20
+"""How many values a CPU encodes at a time without gradient: temporary tensors fit its cache."""
 
 
 class Attention(nn.Module):
@@ -42,43 +44,54 @@ class Attention(nn.Module):
 
         Returns:
             (B, rows, D), and the softmaxed attention of the first ``class_rows`` rows to the
-            columns after them, averaged over heads, (B, class_rows, S - class_rows) without
-            gradient, or None when ``class_rows`` is 0.
+            columns after them, averaged over heads, float32 (B, class_rows, S - class_rows)
+            without gradient, or None when ``class_rows`` is 0.
         """
         inner = self.proj.in_features
-        query = rearrange(
-            F.linear(x[:, :rows], self.qkv.weight[:inner]),
-            'b s (heads d) -> b heads s d',
-            heads=self.num_heads,
-        )
+        query = F.linear(x[:, :rows], self.qkv.weight[:inner] * self.scale)
+        query = rearrange(query, 'b s (heads d) -> b heads s d', heads=self.num_heads)
         key, value = rearrange(
             F.linear(x, self.qkv.weight[inner:]),
             'b s (kv heads d) -> kv b heads s d',
             kv=2,
             heads=self.num_heads,
         )
-        query = query * self.scale
-        class_attention = None
-        if x.is_cuda:
-            attended = F.scaled_dot_product_attention(query, key, value, key_bias, scale=1.0)
-            if class_rows:
-                with torch.no_grad():
-                    attention = _softmaxed(query[:, :, :class_rows], key, key_bias)
-        else:
-            # The fused kernel's backward pass is slow on CPUs, and FLOPs counters do not know it.
-            attention = _softmaxed(query, key, key_bias)
-            attended = attention @ value
-        if class_rows:
-            class_attention = attention.detach()[:, :, :class_rows, class_rows:].mean(1)
+        attended, attention = attend(query, key, value, key_bias, class_rows)
         merged = rearrange(attended, 'b heads s d -> b s (heads d)')
-        return self.drop(self.proj(merged)), class_attention
+        if attention is not None:
+            attention = attention.mean(1, dtype=torch.float32)
+        return self.drop(self.proj(merged)), attention
+
+
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, key_bias: Tensor | None, class_rows: int
+) -> tuple[Tensor, Tensor | None]:
+    """Average values by the softmax of query times key; all are (B, heads, S, d).
+
+    Returns:
+        The averages, and the attention of the first ``class_rows`` rows to the columns after them
+        without gradient, (B, heads, class_rows, S - class_rows), or None without class rows.
+    """
+    attention = None
+    if query.device.type == 'cpu':
+        # The fused kernel's backward pass is slow on CPUs, and FLOPs counters do not know it.
+        attention = _softmaxed(query, key, key_bias)
+        attended = attention @ value
+    else:
+        attended = F.scaled_dot_product_attention(query, key, value, key_bias, scale=1.0)
+        if class_rows:
+            attention = _softmaxed(query[:, :, :class_rows].detach(), key.detach(), key_bias)
+    if attention is None or not class_rows:
+        return attended, None
+    return attended, attention.detach()[:, :, :class_rows, class_rows:]
 
 
 def _softmaxed(query: Tensor, key: Tensor, key_bias: Tensor | None) -> Tensor:
-    scores = query @ key.transpose(-1, -2)
+    scores = query @ key.contiguous().transpose(-1, -2)
     if key_bias is not None:
         scores = scores + key_bias
-    return scores.softmax(-1)
+    # In float32: over short rows a CPU takes three times as long in bfloat16.
+    return scores.softmax(-1, dtype=torch.float32).to(query.dtype)
 
 
 class Block(nn.Module):
@@ -175,10 +188,29 @@ class Encoder(nn.Module):
         """
         if torch.is_autocast_enabled(x.device.type):
             x = x.to(torch.get_autocast_dtype(x.device.type))
-        total = None
+        size = PIECE_VALUES // (x.shape[1] * x.shape[2]) + 1
+        if torch.is_grad_enabled() or x.device.type != 'cpu' or len(x) <= size:
+            return self._encode(x, key_bias, class_rows, rows)
+        pieces = [
+            self._encode(
+                x[start : start + size],
+                None if key_bias is None else key_bias[start : start + size],
+                class_rows,
+                rows,
+            )
+            for start in range(0, len(x), size)
+        ]
+        attentions = [attention for _, attention in pieces if attention is not None]
+        tokens = torch.cat([tokens for tokens, _ in pieces])
+        return tokens, torch.cat(attentions) if attentions else None
+
+    def _encode(
+        self, x: Tensor, key_bias: Tensor | None, class_rows: int, rows: int | None
+    ) -> tuple[Tensor, Tensor | None]:
+        attentions = []
         for layer in self.layers:
             last = layer is self.layers[-1]
             x, class_attention = layer(x, key_bias, class_rows, rows if last else None)
             if class_attention is not None:
-                total = class_attention if total is None else total + class_attention
-        return self.norm(x), None if total is None else total / len(self.layers)
+                attentions.append(class_attention)
+        return self.norm(x), torch.stack(attentions).mean(0) if attentions else None
