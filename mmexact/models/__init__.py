@@ -8,10 +8,15 @@ from mmexact.models.backbones import (
     TSViTOutput,
     UConvLSTM,
     UNet3D,
-    UTAEHead,
 )
 from mmexact.models.data_preprocessor import SITSDataPreprocessor
-from mmexact.models.heads import ClassTokenHead, SpatialClueHead, TemporalClueHead, TSViTHead
+from mmexact.models.heads import (
+    ClassTokenHead,
+    SpatialClueHead,
+    TemporalClueHead,
+    TSViTHead,
+    UTAEHead,
+)
 from mmexact.models.segmentors import ExactClassifier
 
 __all__ = [

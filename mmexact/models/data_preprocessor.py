@@ -51,7 +51,7 @@ class SITSDataPreprocessor(BaseDataPreprocessor):
             self.register_buffer(name, tensor, persistent=False)
 
     @torch.compiler.disable  # which fails on samples that carry arrays
-    def forward(self, data: dict, training: bool = False) -> dict[str, Any]:
+    def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
         """Prepare one batch.
 
         Args:

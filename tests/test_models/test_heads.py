@@ -26,7 +26,7 @@ def _mmseg():
 
 
 def features(**fields: torch.Tensor | None) -> TSViTOutput:
-    return TSViTOutput(**dict.fromkeys(TSViTOutput._fields) | fields)
+    return TSViTOutput(**dict.fromkeys(TSViTOutput._fields) | dict(patch_size=2) | fields)
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -60,6 +60,11 @@ class TestTSViTHead:
     def test_number_of_classes_must_be_the_backbone_s(self):
         with pytest.raises(ValueError, match=r'decode_head\.num_classes=3, but .* has 4 class'):
             self.head()(features(spatial_tokens=random(1, 4, 6, 2, 2)))
+
+    def test_patches_must_be_the_backbone_s(self):
+        message = r'decode_head\.patch_size=2, but backbone\.patch_size=4: set both alike'
+        with pytest.raises(ValueError, match=message):
+            self.head()(features(spatial_tokens=random(1, 3, 6, 2, 2), patch_size=4))
 
     def test_wrong_order_is_named(self):
         with pytest.raises(ValueError, match=r"pixel_order='rows'; expected 'patch' or"):

@@ -90,7 +90,7 @@ def test_maps_are_one_shared_convolution_of_either_token():
         head.conv_cam.weight[0, 1, 1, 2] = 1.0  # the second width, one column to the right
         head.conv_cam.bias.fill_(0.25)
     temporal, spatial = random(2, 3, 2, 4, 6), random(2, 3, 2, 4, 6, seed=1)
-    features = TSViTOutput(spatial, temporal, None, None, None, None)
+    features = TSViTOutput(spatial, temporal, None, None, None, None, 2)
     maps = head(features)
     for tokens, found in zip((temporal, spatial), maps, strict=True):
         assert found.shape == (2, 3, 4, 6)

@@ -3,7 +3,8 @@ import torch
 from torch.testing import assert_close
 
 from mmexact.models import TSViT
-from mmexact.models.backbones.transformer import Attention, Block
+from mmexact.models.backbones import transformer
+from mmexact.models.backbones.transformer import Attention, Block, attend
 from mmexact.sits import fold_time
 
 CLASSES, DATES, BANDS, SIDE = 3, 4, 2, 8
@@ -232,14 +233,47 @@ def test_temporal_attention_is_computed_as_specified_and_without_gradient():
     assert (output.temporal_attention.sum(-1) < 1).all()  # the class columns are left out
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='the fused kernel runs on GPUs only')
-def test_the_fused_kernel_agrees_with_the_plain_one():
+@pytest.mark.parametrize('class_rows', [0, 2])
+def test_the_fused_kernel_agrees_with_the_plain_one(class_rows):
+    query, key, value = torch.randn(3, 2, 2, 5, 4, generator=torch.Generator().manual_seed(0))
+    hidden = torch.tensor([0.0, 0, -torch.inf, 0, 0]).expand(2, 1, 1, -1)
+    found = []
+    for fused in (True, False):
+        asking = query.clone().requires_grad_()
+        attended, attention = attend(asking, key, value, hidden, class_rows, fused=fused)
+        attended.sum().backward()
+        found.append((attended.detach(), asking.grad, attention))
+    assert_close(*found)
+    if class_rows:
+        assert found[0][2].shape == (2, 2, 2, 3)
+        assert not found[0][2].requires_grad
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+def test_a_gpu_agrees_with_a_cpu():
     model = backbone()
     inputs = fold_time(series(), torch.tensor([[31.0, 120.0, 301.0, 0.0]]))
     with torch.no_grad():
         plain, fused = model(inputs), model.cuda()(inputs.cuda())
     for name in ('spatial_tokens', 'temporal_attention'):
         assert_close(getattr(fused, name).cpu(), getattr(plain, name), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize('settings', [{}, dict(class_tokens_only=True), dict(mask_padding=False)])
+def test_pieces_without_gradient_change_nothing(monkeypatch, settings):
+    monkeypatch.setattr(transformer, 'PIECE_VALUES', 3 * 7 * 6)  # four of 16 locations at a time
+    model = backbone(global_token=True, **settings)
+    inputs = fold_time(series(2), torch.tensor([[31.0, 120.0, 301.0, 0.0]] * 2))
+    sizes = []
+    model.temporal_encoder.layers[0].register_forward_hook(
+        lambda _, args, output: sizes.append(len(args[0]))
+    )
+    whole = model(inputs)
+    with torch.no_grad():
+        pieces = model(inputs)
+    assert sizes == [32] + [4] * 8
+    for one, other in zip(whole, pieces, strict=True):
+        assert_close(one, other)
 
 
 def test_wrong_inputs_are_named():

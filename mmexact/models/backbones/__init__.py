@@ -4,7 +4,7 @@ from mmexact.models.backbones.temporal_stem import TemporalStack, TemporalStem
 from mmexact.models.backbones.tsvit import TSViT, TSViTOutput
 from mmexact.models.backbones.uconvlstm import UConvLSTM
 from mmexact.models.backbones.unet3d import UNet3D
-from mmexact.models.backbones.utae import UTAE, UTAEHead
+from mmexact.models.backbones.utae import UTAE
 
 __all__ = [
     'UTAE',
@@ -14,5 +14,4 @@ __all__ = [
     'TemporalStem',
     'UConvLSTM',
     'UNet3D',
-    'UTAEHead',
 ]

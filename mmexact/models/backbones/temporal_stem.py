@@ -68,11 +68,11 @@ class ImageBackbone(BaseModule):
 
     def __init__(
         self,
-        backbone: dict,
+        backbone: dict[str, Any],
         in_channels: int,
         image_channels: int,
         upsample: int = 1,
-        init_cfg: dict | None = None,
+        init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg)
         self.in_channels = in_channels
@@ -128,7 +128,7 @@ class TemporalStem(ImageBackbone):
 
     def __init__(
         self,
-        backbone: dict,
+        backbone: dict[str, Any],
         in_channels: int,
         channels: int = 64,
         kernel_size: int = 1,
@@ -137,7 +137,7 @@ class TemporalStem(ImageBackbone):
         d_k: int = 4,
         drop_rate: float = 0.1,
         upsample: int = 1,
-        init_cfg: dict | None = None,
+        init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(backbone, in_channels, channels, upsample, init_cfg)
         if kernel_size % 2 == 0 or channels % num_heads or d_model % num_heads:
@@ -179,11 +179,11 @@ class TemporalStack(ImageBackbone):
 
     def __init__(
         self,
-        backbone: dict,
+        backbone: dict[str, Any],
         in_channels: int,
         num_dates: int = 12,
         upsample: int = 1,
-        init_cfg: dict | None = None,
+        init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(backbone, in_channels, num_dates * in_channels, upsample, init_cfg)
         self.num_dates = num_dates

@@ -6,6 +6,7 @@ weights for the dates collapse the skips. Garnot and Landrieu, ICCV 2021, sectio
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +22,7 @@ NEW_YEAR = 365
 """Days to add when the days of year of a series start again."""
 
 
-def conv_layers(widths: Sequence[int], norm: type[nn.Module], **conv) -> nn.Sequential:
+def conv_layers(widths: Sequence[int], norm: type[nn.Module], **conv: Any) -> nn.Sequential:
     """Stack convolution, normalisation and ReLU for each step of ``widths``."""
     conv = dict(kernel_size=3, padding=1, stride=1) | conv
     layers: list[nn.Module] = []
@@ -111,7 +112,7 @@ class TemporalUNet(BaseModule):
         encoder_widths: Sequence[int],
         decoder_widths: Sequence[int],
         reference_day: int | None = None,
-        init_cfg: dict | None = None,
+        init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg)
         if (len(encoder_widths), encoder_widths[-1]) != (len(decoder_widths), decoder_widths[-1]):

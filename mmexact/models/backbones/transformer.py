@@ -1,6 +1,6 @@
 """Transformer encoder over short sequences, with the residual variants of the published models."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -56,7 +56,9 @@ class Attention(nn.Module):
             kv=2,
             heads=self.num_heads,
         )
-        attended, attention = attend(query, key, value, key_bias, class_rows)
+        attended, attention = attend(
+            query, key, value, key_bias, class_rows, fused=x.device.type != 'cpu'
+        )
         merged = rearrange(attended, 'b heads s d -> b s (heads d)')
         if attention is not None:
             attention = attention.mean(1, dtype=torch.float32)
@@ -64,26 +66,32 @@ class Attention(nn.Module):
 
 
 def attend(
-    query: Tensor, key: Tensor, value: Tensor, key_bias: Tensor | None, class_rows: int
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    key_bias: Tensor | None,
+    class_rows: int,
+    *,
+    fused: bool,
 ) -> tuple[Tensor, Tensor | None]:
     """Average values by the softmax of query times key; all are (B, heads, S, d).
+
+    The fused kernel keeps no attention. On CPUs its backward pass is slow, and FLOPs counters do
+    not know it.
 
     Returns:
         The averages, and the attention of the first ``class_rows`` rows to the columns after them
         without gradient, (B, heads, class_rows, S - class_rows), or None without class rows.
     """
-    attention = None
-    if query.device.type == 'cpu':
-        # The fused kernel's backward pass is slow on CPUs, and FLOPs counters do not know it.
+    if fused:
+        attended = F.scaled_dot_product_attention(query, key, value, key_bias, scale=1.0)
+        if not class_rows:
+            return attended, None
+        attention = _softmaxed(query[:, :, :class_rows].detach(), key.detach(), key_bias)
+    else:
         attention = _softmaxed(query, key, key_bias)
         attended = attention @ value
-    else:
-        attended = F.scaled_dot_product_attention(query, key, value, key_bias, scale=1.0)
-        if class_rows:
-            attention = _softmaxed(query[:, :, :class_rows].detach(), key.detach(), key_bias)
-    if attention is None or not class_rows:
-        return attended, None
-    return attended, attention.detach()[:, :, :class_rows, class_rows:]
+    return attended, attention.detach()[:, :, :class_rows, class_rows:] if class_rows else None
 
 
 def _softmaxed(query: Tensor, key: Tensor, key_bias: Tensor | None) -> Tensor:
@@ -162,7 +170,7 @@ class Encoder(nn.Module):
         **block: The other arguments of :class:`Block`.
     """
 
-    def __init__(self, depth: int, embed_dims: int, **block) -> None:
+    def __init__(self, depth: int, embed_dims: int, **block: Any) -> None:
         super().__init__()
         self.layers = nn.ModuleList(Block(embed_dims, **block) for _ in range(depth))
         self.norm = nn.LayerNorm(embed_dims)

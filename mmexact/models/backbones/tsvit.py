@@ -5,7 +5,7 @@ In front of the dates stand one learned token per class, so that every class kee
 its own through both.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +30,7 @@ class TSViTOutput(NamedTuple):
         global_tokens: One token per class that saw the whole window, (N, K, D), or None.
         date_mask: True at real dates, False at padded ones, (N, T); None when the backbone does
             not mask padding.
+        patch_size: Side of a patch in pixels.
     """
 
     spatial_tokens: Tensor
@@ -38,6 +39,7 @@ class TSViTOutput(NamedTuple):
     temporal_attention: Tensor | None
     global_tokens: Tensor | None
     date_mask: Tensor | None
+    patch_size: int
 
 
 @MODELS.register_module()
@@ -90,7 +92,7 @@ class TSViT(BaseModule):
         mask_padding: bool = True,
         class_tokens_only: bool = False,
         with_cp: bool = False,
-        init_cfg: dict | None = None,
+        init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg)
         if img_size % patch_size:
@@ -145,8 +147,15 @@ class TSViT(BaseModule):
         seen = self._seen_dates(inputs) if self.mask_padding else None
         class_maps, date_maps, attention = self._encode_time(series, days, seen)
         spatial_maps, global_tokens = self._encode_space(class_maps)
-        date_mask = None if seen is None else seen.any(1)
-        return TSViTOutput(spatial_maps, class_maps, date_maps, attention, global_tokens, date_mask)
+        return TSViTOutput(
+            spatial_tokens=spatial_maps,
+            temporal_tokens=class_maps,
+            date_tokens=date_maps,
+            temporal_attention=attention,
+            global_tokens=global_tokens,
+            date_mask=None if seen is None else seen.any(1),
+            patch_size=self.patch_size,
+        )
 
     def _seen_dates(self, inputs: Tensor) -> Tensor:
         """Return at which locations which dates are no padding, bool (N, h * w, T)."""

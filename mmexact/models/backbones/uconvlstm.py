@@ -6,6 +6,7 @@ compare it with U-TAE on PASTIS: the U-Net is U-TAE's, and its skips are means o
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmseg.registry import MODELS
@@ -73,7 +74,7 @@ class UConvLSTM(TemporalUNet):
         decoder_widths: Sequence[int] = (32, 32, 64, 128),
         hidden_width: int = 64,
         kernel_size: int = 3,
-        init_cfg: dict | None = None,
+        init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(in_channels, encoder_widths, decoder_widths, init_cfg=init_cfg)
         if kernel_size % 2 == 0:

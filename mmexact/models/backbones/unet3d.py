@@ -6,6 +6,7 @@ head here: a mean over dates and a convolution commute.
 """
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -57,7 +58,9 @@ class UNet3D(BaseModule):
         init_cfg: MMEngine's initialisation config.
     """
 
-    def __init__(self, in_channels: int, base_width: int = 8, init_cfg: dict | None = None) -> None:
+    def __init__(
+        self, in_channels: int, base_width: int = 8, init_cfg: dict[str, Any] | None = None
+    ) -> None:
         super().__init__(init_cfg)
         self.in_channels = in_channels
         fine, middle, low = 4 * base_width, 8 * base_width, 16 * base_width

@@ -6,14 +6,14 @@ does not matter; how many there are moves the L-TAE's group norm a little, as it
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from einops import rearrange
-from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmexact.models.backbones.temporal_unet import TemporalUNet, conv_layers
+from mmexact.models.backbones.temporal_unet import TemporalUNet
 
 HIDDEN = -1e3
 """Score of a padded date before the softmax."""
@@ -101,7 +101,8 @@ class LTAE(nn.Module):
 
 @MODELS.register_module()
 class UTAE(TemporalUNet):
-    """U-TAE without its last convolutions, which :class:`UTAEHead` holds.
+    """U-TAE without its last convolutions, which
+    :class:`~mmexact.models.heads.utae_head.UTAEHead` holds.
 
     Args:
         in_channels: Number of bands C, the day-of-year plane not counted.
@@ -129,7 +130,7 @@ class UTAE(TemporalUNet):
         d_k: int = 4,
         drop_rate: float = 0.1,
         reference_day: int | None = None,
-        init_cfg: dict | None = None,
+        init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(in_channels, encoder_widths, decoder_widths, reference_day, init_cfg)
         odd = [width for width in (d_model, *encoder_widths) if width % num_heads]
@@ -143,23 +144,3 @@ class UTAE(TemporalUNet):
     def collapse(self, x: Tensor, days: Tensor, padded: Tensor) -> tuple[Tensor, Tensor]:
         """Attend to the dates; each head's attention weighs its own channels of the skips."""
         return self.temporal_encoder(x, days, padded)
-
-
-@MODELS.register_module()
-class UTAEHead(BaseDecodeHead):
-    """The last two convolutions of U-TAE, each with normalisation and ReLU, as published.
-
-    Args:
-        init_cfg: MMEngine's initialisation config.
-        **kwargs: Of ``BaseDecodeHead``; ``channels`` is the width between the two.
-    """
-
-    def __init__(self, init_cfg: dict | None = None, **kwargs) -> None:
-        super().__init__(dropout_ratio=0, init_cfg=init_cfg, **kwargs)
-        del self.conv_seg
-        widths = [self.in_channels, self.channels, self.num_classes]
-        self.out_conv = conv_layers(widths, nn.BatchNorm2d)
-
-    def forward(self, inputs: tuple[Tensor]) -> Tensor:
-        """Map the feature image to logits (N, K, H, W), not negative."""
-        return self.out_conv(self._transform_inputs(inputs))

@@ -1,5 +1,7 @@
 """Image-level classification."""
 
+from typing import Any
+
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
@@ -17,7 +19,7 @@ class ClassTokenHead(BaseModule):
     """
 
     def __init__(
-        self, embed_dims: int, loss_weight: float = 1.0, init_cfg: dict | None = None
+        self, embed_dims: int, loss_weight: float = 1.0, init_cfg: dict[str, Any] | None = None
     ) -> None:
         super().__init__(init_cfg)
         self.loss_weight = loss_weight

@@ -4,6 +4,8 @@ The spatial clue of Exact. Every class owns M foreground and M background protot
 features that they cluster are the class's own channel of the temporal encoder's class maps.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -77,7 +79,7 @@ class SpatialClueHead(BaseModule):
         bg_threshold: float = 0.2,
         aux_weight: float = 1.0,
         loss_weight: float = 0.01,
-        init_cfg: dict | None = None,
+        init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg)
         self.num_classes = num_classes
@@ -96,7 +98,7 @@ class SpatialClueHead(BaseModule):
         # The buffer is for checkpoints; to read it in every step would wait for the GPU.
         self._steps = 0
 
-    def _load_from_state_dict(self, *args, **kwargs) -> None:
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
         self._steps = int(self.step)
 

@@ -1,5 +1,7 @@
 """Temporal clue of Exact: pivotal dates, and the affinity propagation that they steer."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
@@ -51,7 +53,7 @@ class TemporalClueHead(BaseModule):
         num_steps: int = 3,
         temperature: float = 0.3,
         loss_weight: float = 0.015,
-        init_cfg: dict | None = None,
+        init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg)
         self.dilation = dilation

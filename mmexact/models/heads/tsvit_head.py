@@ -1,6 +1,6 @@
 """The decode head of TSViT as a segmentor."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from einops import rearrange
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
@@ -15,7 +15,7 @@ class TSViTHead(BaseDecodeHead):
     """Turns each class's spatial tokens into that class's logits of the pixels of the patch.
 
     Args:
-        patch_size: Side p of a patch in pixels.
+        patch_size: Side p of a patch in pixels, the backbone's.
         pixel_order: 'patch' puts a location's p * p outputs on the pixels of its patch;
             'published' writes them to consecutive pixels of the flattened window, as the
             published head does, to run its weights.
@@ -32,8 +32,8 @@ class TSViTHead(BaseDecodeHead):
         patch_size: int = 2,
         pixel_order: Literal['patch', 'published'] = 'patch',
         in_index: int = 0,
-        init_cfg: dict | None = None,
-        **kwargs,
+        init_cfg: dict[str, Any] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(
             channels=kwargs['in_channels'],
@@ -55,13 +55,19 @@ class TSViTHead(BaseDecodeHead):
         """Map the backbone's output to logits (N, K, H, W).
 
         Raises:
-            ValueError: The backbone has another number of class tokens than this head classes.
+            ValueError: The backbone has another number of class tokens than this head classes, or
+                patches of another size.
         """
         tokens = self._transform_inputs(inputs)
         if tokens.shape[1] != self.num_classes:
             raise ValueError(
                 f'decode_head.num_classes={self.num_classes}, but the backbone has '
                 f'{tokens.shape[1]} class tokens (backbone.num_classes): set both alike'
+            )
+        if inputs.patch_size != self.patch_size:
+            raise ValueError(
+                f'decode_head.patch_size={self.patch_size}, but backbone.patch_size='
+                f'{inputs.patch_size}: set both alike'
             )
         pixels = self.to_pixels(self.norm(rearrange(tokens, 'n k d h w -> n k h w d')))
         side = self.patch_size

@@ -49,14 +49,14 @@ class ExactClassifier(BaseSegmentor):
 
     def __init__(
         self,
-        backbone: dict,
-        cls_head: dict,
-        spatial_clue_head: dict,
-        temporal_clue_head: dict,
-        data_preprocessor: dict | None = None,
-        train_cfg: dict | None = None,
-        test_cfg: dict | None = None,
-        init_cfg: dict | None = None,
+        backbone: dict[str, Any],
+        cls_head: dict[str, Any],
+        spatial_clue_head: dict[str, Any],
+        temporal_clue_head: dict[str, Any],
+        data_preprocessor: dict[str, Any] | None = None,
+        train_cfg: dict[str, Any] | None = None,
+        test_cfg: dict[str, Any] | None = None,
+        init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.backbone = MODELS.build(backbone)
@@ -207,7 +207,7 @@ class ExactClassifier(BaseSegmentor):
             return spatial.relu()
         return self.spatial_clue_head.raw_cam(temporal, spatial)
 
-    def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
+    def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict[str, Any]]) -> Tensor:
         """Map (N, T * (C + 1), H, W) to the planes of ``seg_logits``, (N, K + 1, H, W)."""
         samples = self.predict(inputs)
         return torch.stack([sample.seg_logits.data for sample in samples])
