@@ -42,6 +42,7 @@ def mixed_precision(device_type: str) -> bool:
     return possible
 
 
+@torch.compiler.disable  # which would not see the cache of mixed_precision
 def autocast(model: nn.Module, wanted: bool = True) -> torch.autocast:
     """Make the context that computes in bfloat16 where a model's weights are, if that is wanted."""
     device_type = next(model.parameters()).device.type
@@ -59,7 +60,6 @@ class BFloat16OptimWrapper(OptimWrapper):
     On a CPU without bfloat16 instructions everything stays float32, with a warning.
     """
 
-    @torch.compiler.disable  # which would not see the cache of mixed_precision
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         """Autocast to bfloat16 where the model's weights are."""

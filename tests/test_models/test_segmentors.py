@@ -62,35 +62,33 @@ def test_a_pastis_config_differs_from_tsvit_s_in_its_model_only(name):
 
 def batch(num_classes: int) -> dict:
     """Two windows of 12 dates; the class is the reflectance's thousand, so it can be learned."""
-    truth = torch.arange(24).remainder(num_classes).repeat(1, 24, 1)
-    bands = (1000 * truth).to(torch.int16).expand(12, 10, 24, 24)
-    series = fold_time(bands, 20 + 30 * torch.arange(12))
-    sample = SegDataSample(
-        gt_sem_seg=PixelData(data=truth), metainfo=dict(img_shape=(24, 24), ori_shape=(24, 24))
-    )
-    return dict(inputs=[series, series], data_samples=[sample, sample])
+    inputs, samples = [], []
+    for first in (0, 5):
+        truth = torch.arange(first, first + 24).remainder(num_classes).repeat(1, 24, 1)
+        bands = (1000 * truth).to(torch.int16).expand(12, 10, 24, 24)
+        inputs.append(fold_time(bands, 20 + 30 * torch.arange(12)))
+        meta = dict(img_shape=(24, 24), ori_shape=(24, 24))
+        samples.append(SegDataSample(gt_sem_seg=PixelData(data=truth), metainfo=meta))
+    return dict(inputs=inputs, data_samples=samples)
 
 
-@pytest.mark.parametrize('precision', ['OptimWrapper', 'BFloat16OptimWrapper'])
 @pytest.mark.parametrize('name', SEGMENTORS)
-def test_a_full_size_model_trains_and_predicts(name, precision):
+def test_a_full_size_model_trains_and_predicts(name):
     cfg = load(f'seg_{name}_pastis')
     cfg.model.data_preprocessor.num_dates = 12
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
     parameters = list(model.parameters())
     assert sum(parameter.numel() for parameter in parameters) == SEGMENTORS[name]
-    optimizer = torch.optim.AdamW(parameters, lr=1e-3)
-    wrapper = OPTIM_WRAPPERS.build(dict(type=precision, optimizer=optimizer))
+    # Without decay Adam moves what has a gradient, and nothing else.
+    optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0)
+    wrapper = OPTIM_WRAPPERS.build(dict(type='BFloat16OptimWrapper', optimizer=optimizer))
+    before = [parameter.clone() for parameter in parameters]
     log = model.train_step(batch(19), wrapper)
     # Nothing is learned yet: about ln 19, and 0.4 of that from an auxiliary head.
     expected = np.log(19) * (1.4 if 'auxiliary_head' in cfg.model else 1)
     assert log['loss'].item() == pytest.approx(expected, rel=0.25)
-    for parameter in parameters:
-        assert parameter.grad is None  # emptied after the step
-        assert parameter.dtype == torch.float32
-    before = [parameter.clone() for parameter in parameters]
-    model.train_step(batch(19), wrapper)
+    assert {parameter.dtype for parameter in parameters} == {torch.float32}
     moved = [not torch.equal(*pair) for pair in zip(before, parameters, strict=True)]
     assert all(moved)
     with torch.no_grad():
