@@ -19,7 +19,7 @@ from mmexact.datasets.transforms.loading import load_mask
 from mmexact.engine.checkpoint import load_weights
 from mmexact.sits import Window
 from mmexact.visualization.pages import Gallery, choose_windows
-from mmexact.visualization.pictures import cam_overlay, colorize, composite, true_colour
+from mmexact.visualization.pictures import cam_overlay, colorize, composite, observe, true_colour
 
 WINDOWS, SCENES = 6, 3
 SIDE = 256
@@ -112,9 +112,8 @@ def show_scenes(tested: SITSDataset, folders: Mapping[str, Path]) -> Gallery:
 def show_ground(data: SITSDataset, index: int, window: Window) -> np.ndarray:
     """Make the colour composite of a part of a patch, uint8 (h, w, 3)."""
     reader = data.get_data_info(index)['reader']
-    series, valid = reader.read_observed(np.arange(len(reader.days)), window)
     bands = (find_band(data.band_names, colour) for colour in ('red', 'green', 'blue'))
-    return composite(np.where(valid, series, np.float32(np.nan)), reader.days, true_colour(*bands))
+    return composite(observe(reader, window), reader.days, true_colour(*bands))
 
 
 def predict(cfg: Config, weights: str, samples: Sequence[dict]) -> list[SegDataSample]:

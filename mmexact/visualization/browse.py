@@ -10,33 +10,29 @@ from matplotlib.figure import Figure
 from mmexact.sits import IGNORED
 from mmexact.visualization.figures import new_figure, plot_bars
 from mmexact.visualization.pages import Gallery, choose_windows, spread, write_page
-from mmexact.visualization.pictures import colorize, composite
+from mmexact.visualization.pictures import colorize, composite, observe
 from mmexact.visualization.season import align, name_months
 from mmexact.visualization.style import ACCENT
 
 PERIOD = 10
 """Days that a point of an NDVI curve stands for."""
 
-ReadMask = Callable[[Any], np.ndarray]
 
-
-def ndvi(series: np.ndarray, valid: np.ndarray, bands: Sequence[int]) -> np.ndarray:
+def ndvi(series: np.ndarray, bands: Sequence[int]) -> np.ndarray:
     """Return the NDVI, or compute it as (nir - red) / (nir + red).
 
     Args:
-        series: (T, C, h, w) digital numbers.
-        valid: bool of that shape.
+        series: (T, C, h, w) float digital numbers, NaN where not observed.
         bands: Index of the NDVI, which is used as it is, or those of red and near infrared.
 
     Returns:
-        (T, h, w) float32; NaN where a band was not observed or the sum is not positive.
+        (T, h, w); NaN where a band was not observed or the sum is not positive.
     """
-    planes, known = series[:, bands].astype(np.float32), valid[:, bands].all(1)
     if len(bands) == 1:
-        return np.where(known, planes[:, 0], np.nan)
-    total = planes.sum(1)
-    known &= total > 0
-    return np.where(known, (planes[:, 1] - planes[:, 0]) / np.where(known, total, 1), np.nan)
+        return series[:, bands[0]]
+    red, nir = (series[:, band] for band in bands)
+    positive = red + nir > 0
+    return np.where(positive, (nir - red) / np.where(positive, red + nir, 1), np.nan)
 
 
 class Overview:
@@ -56,7 +52,7 @@ class Overview:
         self,
         windows: Sequence[Mapping[str, Any]],
         meta: Mapping[str, Any],
-        read_mask: ReadMask | None,
+        read_mask: Callable[[Any], np.ndarray] | None,
         ndvi_bands: Sequence[int],
         samples: int,
         track: Callable[[Sequence[Any]], Iterable[Any]] = iter,
@@ -83,21 +79,20 @@ class Overview:
             areas = {label: mask == label for label in np.unique(mask[mask != IGNORED])}
         else:  # all pixels of the window, for each crop that occurs in it
             areas = {label: np.ones(window['size'], bool) for label in crops}
-        if not ndvi_bands:
+        if not ndvi_bands or not areas:
             return
-        index = ndvi(*read_all(window), ndvi_bands)
+        index = ndvi(observe(window['reader'], window['window']), ndvi_bands)
         for label, area in areas.items():
             known = np.isfinite(index[:, area]).any(1)
-            medians = np.nanmedian(index[known][:, area], 1)
-            dates = self.dates[window['patch']][known]
-            self.curves.append((np.full(len(dates), label), dates, medians))
+            if known.any():
+                medians = np.nanmedian(index[known][:, area], 1)
+                dates = self.dates[window['patch']][known]
+                self.curves.append((np.full(len(dates), label), dates, medians))
 
     def facts(self, source: str) -> list[tuple[str, str]]:
         """Name what there is: rows of a table without a header."""
         numbers = [len(self.dates[window['patch']]) for window in self.windows]
-        sizes = sorted(
-            {f'{height} x {width}' for height, width in (window['size'] for window in self.windows)}
-        )
+        sizes = sorted({'{} x {}'.format(*window['size']) for window in self.windows})
         reader = self.windows[0]['reader']
         rows = {
             '': '',
@@ -164,7 +159,7 @@ class Overview:
             axis.fill_between(days, low, high, color=ACCENT, alpha=0.22, linewidth=0)
             axis.plot(days, middle, color=ACCENT, linewidth=1.4)
             axis.set_title(self.classes[label], fontsize='small')
-            name_months(axis, 6)
+        name_months(axes[0], 6)  # which all share
         for axis in axes[max(0, len(shown) - columns) : len(shown)]:
             axis.tick_params(labelbottom=True)
         for axis in axes[len(shown) :]:
@@ -173,12 +168,7 @@ class Overview:
         return figure
 
     def gallery(self, count: int, colours: Sequence[int]) -> Gallery:
-        """Show windows: those that show all crops, or evenly spaced ones where none are known.
-
-        Args:
-            count: How many.
-            colours: Indices of the red, green and blue bands.
-        """
+        """Show some windows that show all crops, or evenly spaced ones where none are known."""
         chosen = spread(len(self.windows), count)
         if self.presence is not None:
             patches = np.array([window['patch'] for window in self.windows])
@@ -188,8 +178,7 @@ class Overview:
         rows: list[tuple[str, list[np.ndarray]]] = []
         for window in (self.windows[index] for index in chosen):
             dates, days = self.dates[window['patch']], window['reader'].days
-            values, valid = read_all(window)
-            seen = np.where(valid, values, np.float32(np.nan))
+            seen = observe(window['reader'], window['window'])
             quarter = np.searchsorted(edges, dates, 'right')
             parts = [quarter == number for number in range(1, 5)]
             pictures = [composite(seen[part], days[part], colours) for part in parts]
@@ -217,7 +206,7 @@ class Overview:
             title: Headline.
             source: What the data set is and where it lies.
             count: How many windows to show.
-            colours: Indices of the red, green and blue bands.
+            colours: Their red, green and blue bands.
             note: What is to say about the NDVI.
         """
         write_page(
@@ -234,10 +223,3 @@ class Overview:
             classes=self.classes,
             palette=self.palette,
         )
-
-
-def read_all(window: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Read all dates of a window as they were observed, see ``PatchReader.read_observed``."""
-    reader = window['reader']
-    values, valid = reader.read_observed(np.arange(len(reader.days)), window['window'])
-    return values, valid

@@ -1,10 +1,11 @@
 """Pictures of series, masks and activation maps, as arrays."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from mmexact.sits import IGNORED
+from mmexact.sits import IGNORED, Window
 from mmexact.visualization.style import WHITE
 
 RED_GREEN_BLUE = (2, 1, 0)
@@ -18,6 +19,16 @@ def true_colour(*bands: int | None) -> list[int]:
     return [
         usual if band is None else band for usual, band in zip(RED_GREEN_BLUE, bands, strict=True)
     ]
+
+
+def observe(reader: Any, window: Window) -> np.ndarray:
+    """Read all dates of a window as they were observed, with a reader of its patch.
+
+    Returns:
+        float32 (T, C, h, w), NaN where not observed.
+    """
+    values, valid = reader.read_observed(np.arange(len(reader.days)), window)
+    return np.where(valid, values, np.float32(np.nan))
 
 
 def composite(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.dates import DateFormatter, MonthLocator
 
 YEAR = 365
 FIRST_DAY = np.datetime64('2001-01-01')
@@ -34,10 +34,8 @@ def align(series: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def name_months(axis: Axes, most: int) -> None:
-    """Name at most so many months along an axis."""
-    locator = AutoDateLocator(minticks=2, maxticks=most)
-    formats = ['%b', '%b', '%d %b', '%H:%M', '%H:%M', '%S']
-    axis.xaxis.set_major_locator(locator)
-    axis.xaxis.set_major_formatter(
-        ConciseDateFormatter(locator, formats=formats, zero_formats=formats, show_offset=False)
-    )
+    """Name about so many months at most along an axis that shows dates."""
+    low, high = axis.get_xlim()  # days
+    step = next((step for step in (1, 2, 3, 4, 6) if high - low <= 30.5 * step * most), 12)
+    axis.xaxis.set_major_locator(MonthLocator(range(1, 13, step)))
+    axis.xaxis.set_major_formatter(DateFormatter('%b'))

@@ -43,20 +43,11 @@ class SITSVisualizer(SegLocalVisualizer):
         step: int = 0,
         **kwargs: Any,
     ) -> None:
-        """Draw one sample.
+        """Draw one sample, with the arguments of MMSeg's visualizer.
 
-        Args:
-            name: Name of the picture.
-            image: The composite, uint8 (h, w, 3), RGB.
-            data_sample: May hold ``gt_sem_seg``, ``pred_sem_seg``, and with ``pred_score`` the
-                ``seg_logits`` of an :class:`~mmexact.models.ExactClassifier`.
-            draw_gt: Draw the truth.
-            draw_pred: Draw the prediction.
-            show: Show it in a window instead of saving it.
-            wait_time: How long to show it (s).
-            out_file: Save it here rather than through the backends.
-            step: Number that the backends file it under.
-            **kwargs: Other settings of MMSeg's visualizer, without effect here.
+        ``image`` is the composite, uint8 (h, w, 3), RGB. ``data_sample`` may hold ``gt_sem_seg``,
+        ``pred_sem_seg``, and with ``pred_score`` the ``seg_logits`` of an
+        :class:`~mmexact.models.ExactClassifier`.
         """
         palette = self.dataset_meta['palette']
         panels, masks = {'composite': image}, []

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from affine import Affine
 from PIL import Image
 
@@ -289,3 +290,24 @@ def test_a_page_without_masks_and_bands(run, raster_config, tmp_path):
     assert len(pictures(page.read_text())) == 3 + 6 * 4
     error = run(ANALYSIS / 'browse_dataset.py', raster_config, '--out', page.parent, '--red', 3)
     assert re.search(r'argument --red: 3; the data have the bands 1 to 2', error)
+
+
+@pytest.mark.parametrize(
+    ('names', 'told'),
+    [
+        (('B04', 'B8A'), 'Of band 1, red, and band 2, near infrared.'),
+        (('nir', 'red'), 'Of band 2, red, and band 1, near infrared.'),
+        (('clouds', 'NDVI'), 'Band 2, as it is.'),
+        (('VV', 'VH'), 'say with --red and --nir'),
+    ],
+)
+def test_a_page_knows_bands_by_their_names(run, raster_config, tmp_path, names, told):
+    for path in tmp_path.glob('rasters/*/*.tif'):
+        with rasterio.open(path, 'r+') as raster:
+            raster.descriptions = names
+    search = f'window_size=4, search=dict(bands={names})'
+    raster_config.write_text(raster_config.read_text().replace('window_size=4', search))
+    run(ANALYSIS / 'browse_dataset.py', raster_config, '--out', tmp_path / 'page')
+    page = (tmp_path / 'page/index.html').read_text()
+    assert told in page
+    assert f'<td>{", ".join(names)}</td>' in page

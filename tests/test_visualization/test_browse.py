@@ -13,17 +13,15 @@ CLASSES = ('Background', 'Meadow', 'Soft winter wheat')
 
 
 class TestNDVI:
-    series = np.array([[[[100, 0, 300]], [[300, 0, 100]]]], np.int16)
+    series = np.array([[[[100, 0, 300, np.nan]], [[300, 0, 100, 200]]]], np.float32)
 
     def test_is_computed_where_both_bands_are_known(self):
-        valid = np.ones(self.series.shape, bool)
-        valid[0, 0, 0, 2] = False
-        np.testing.assert_array_equal(ndvi(self.series, valid, (0, 1)), [[[0.5, np.nan, np.nan]]])
-        assert ndvi(self.series, valid, (1, 0))[0, 0, 0] == -0.5
+        assert_equal = np.testing.assert_array_equal
+        assert_equal(ndvi(self.series, (0, 1)), [[[0.5, np.nan, -0.5, np.nan]]])
+        assert_equal(ndvi(self.series, (1, 0)), [[[-0.5, np.nan, 0.5, np.nan]]])
 
     def test_a_band_of_it_is_used_as_it_is(self):
-        valid = self.series > 0
-        np.testing.assert_array_equal(ndvi(self.series, valid, (1,)), [[[300, np.nan, 100]]])
+        np.testing.assert_array_equal(ndvi(self.series, (0,)), [[[100, 0, 300, np.nan]]])
 
 
 @pytest.fixture

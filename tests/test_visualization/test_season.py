@@ -36,11 +36,18 @@ def test_the_axis_begins_where_no_series_begins_for_longest(firsts, years):
     assert [int(texts(dates)[0][:4]) for dates in align(series)] == list(years)
 
 
-def test_ticks_are_months():
+@pytest.mark.parametrize(
+    ('days', 'most', 'named'),
+    [
+        ((281, 14), 16, ['Nov', 'Dec', 'Jan']),
+        ((266, 1, 281), 6, ['Oct', 'Jan', 'Apr', 'Jul', 'Oct']),
+        ((190, 350, 30, 200, 350, 20, 350), 6, ['Jan', 'Jul', 'Jan', 'Jul']),
+    ],
+)
+def test_ticks_are_months(days, most, named):
     axis = Figure().subplots()
-    (dates,) = align([np.array([281, 14])])
-    axis.plot(dates, range(2))
-    name_months(axis, 16)
-    axis.set_xlim(*dates)
-    named = axis.xaxis.get_major_formatter().format_ticks(axis.get_xticks())
-    assert named == ['Nov', 'Dec', 'Jan']
+    (dates,) = align([np.array(days)])
+    axis.plot(dates, range(len(days)))
+    axis.set_xlim(dates[0], dates[-1])
+    name_months(axis, most)
+    assert axis.xaxis.get_major_formatter().format_ticks(axis.get_xticks()) == named
