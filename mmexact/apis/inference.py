@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -120,7 +120,7 @@ def split_axis(
 
 
 def plan_blocks(
-    model: EncoderDecoder, info: dict, block_windows: int = BLOCK_WINDOWS
+    model: EncoderDecoder, info: dict[str, Any], block_windows: int = BLOCK_WINDOWS
 ) -> list[Block]:
     """Plan in which blocks a scene is predicted, row-major from the top left.
 
@@ -161,10 +161,10 @@ def _window(rows: tuple[int, int], columns: tuple[int, int]) -> Window:
     return rows[0], columns[0], rows[1] - rows[0], columns[1] - columns[0]
 
 
-class _BlockReader(Dataset):
+class _BlockReader(Dataset[dict[str, Any]]):
     """Reads the blocks of a scene through the pipeline of its dataset."""
 
-    def __init__(self, dataset: SITSDataset, info: dict, blocks: list[Block]) -> None:
+    def __init__(self, dataset: SITSDataset, info: dict[str, Any], blocks: list[Block]) -> None:
         self.pipeline = dataset.pipeline
         self.info = info
         if any(
@@ -178,7 +178,7 @@ class _BlockReader(Dataset):
     def __len__(self) -> int:
         return len(self.blocks)
 
-    def __getitem__(self, number: int) -> dict:
+    def __getitem__(self, number: int) -> dict[str, Any]:
         window = self.blocks[number].read
         packed = self.pipeline(dict(self.info, window=window, size=window[2:], seg_fields=[]))
         found = tuple(packed['inputs'].shape[1:])
@@ -259,7 +259,7 @@ def predict_scene(
     return count_classes(map_path, names)
 
 
-def _predict_block(model: EncoderDecoder, batch: dict) -> np.ndarray:
+def _predict_block(model: EncoderDecoder, batch: dict[str, Any]) -> np.ndarray:
     """Return classes and scores in percent, uint8 (2, h, w), 255 where never observed."""
     unobserved = batch['data_samples'][0].get('unobserved')
     if unobserved is not None and unobserved.all():

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -116,7 +117,7 @@ def show_ground(data: SITSDataset, index: int, window: Window) -> np.ndarray:
     return composite(observe(reader, window), reader.days, true_colour(*bands))
 
 
-def predict(cfg: Config, weights: str, samples: Sequence[dict]) -> list[SegDataSample]:
+def predict(cfg: Config, weights: str, samples: Sequence[dict[str, Any]]) -> list[SegDataSample]:
     """Run a trained model over packed samples of one size, as its test loop would."""
     model = MODELS.build(cfg.model).eval()
     load_weights(model, weights)

@@ -89,7 +89,7 @@ class _Parcel:
         self.file = free[0]
         self.file.write(chunks)
 
-    def __reduce__(self) -> tuple[Callable, tuple]:
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return _unpack, (DupFd(self.file.descriptor), self.sizes)
 
 

@@ -35,7 +35,7 @@ class SeriesLengthBatchSampler(BatchSampler):
 
     def __init__(
         self,
-        sampler: Sampler,
+        sampler: Sampler[int],
         batch_size: int,
         drop_last: bool = False,
         num_dates: int | None = None,

@@ -95,7 +95,7 @@ class SITSDataset(BaseSegDataset):
         pseudo_label_dir: str | None = None,
         image_labels_file: str | None = None,
         ann_file: str = '',
-        filter_cfg: dict | None = None,
+        filter_cfg: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         if filter_cfg and set(filter_cfg) != {'require_crop'}:
@@ -144,10 +144,10 @@ class SITSDataset(BaseSegDataset):
         """Yield name and reader of each patch. Its mask is read before the next is asked for."""
         raise NotImplementedError
 
-    def load_data_list(self) -> list[dict]:
+    def load_data_list(self) -> list[dict[str, Any]]:
         """Cut all patches into windows and work out the image-level labels."""
         self.readers = {}
-        data_list: list[dict] = []
+        data_list: list[dict[str, Any]] = []
         for name, reader in self.load_patches():
             first = next(iter(self.readers.values()), reader)
             if reader.num_bands != first.num_bands:
@@ -167,7 +167,7 @@ class SITSDataset(BaseSegDataset):
             return chosen
         return self._label(chosen, {info['sample_id'] for info in data_list})
 
-    def _cut(self, patch: str, reader: PatchReader) -> list[dict]:
+    def _cut(self, patch: str, reader: PatchReader) -> list[dict[str, Any]]:
         windows = window_grid(reader.size, self.window_size, patch)
         mask_path = reader.mask_source if self.with_masks else None
         scores = None
@@ -193,7 +193,7 @@ class SITSDataset(BaseSegDataset):
             infos.append(info)
         return infos
 
-    def _label(self, chosen: list[dict], known: Collection[str]) -> list[dict]:
+    def _label(self, chosen: list[dict[str, Any]], known: Collection[str]) -> list[dict[str, Any]]:
         path = os.path.join(self.data_root or '', str(self.image_labels_file))
         labels = read_image_labels(path, self._metainfo['classes'], self.background)
         self._check_ids(list(labels), known, path)
@@ -214,7 +214,7 @@ class SITSDataset(BaseSegDataset):
                 f'{unknown[0]!r}; expected ids such as {next(iter(known), None)!r}'
             )
 
-    def _select(self, data_list: list[dict]) -> list[dict]:
+    def _select(self, data_list: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if not os.path.isfile(self.ann_file):
             raise FileNotFoundError(
                 f'{os.path.abspath(self.ann_file)}: no such ann_file; expected a text file with '
@@ -227,7 +227,7 @@ class SITSDataset(BaseSegDataset):
         self._check_ids(wanted, by_id, self.ann_file)
         return [by_id[sample_id] for sample_id in wanted]
 
-    def filter_data(self) -> list[dict]:
+    def filter_data(self) -> list[dict[str, Any]]:
         """Apply ``filter_cfg`` and refuse to go on with nothing."""
         data_list = self.data_list
         if self.filter_cfg and self.filter_cfg['require_crop']:
@@ -258,7 +258,7 @@ class SITSDataset(BaseSegDataset):
                 self._fully_initialized: bool = False
                 raise
 
-    def get_data_info(self, idx: int) -> dict:
+    def get_data_info(self, idx: int) -> dict[str, Any]:
         """Return an entry of the data list with what its patch and the dataset know besides."""
         info = super().get_data_info(idx)
         reader = self.readers[info['patch']]

@@ -134,21 +134,29 @@ class SITSVisualizationHook(SegVisualizationHook):
         self.bands = tuple(bands)
 
     def after_val_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence[SegDataSample]
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict[str, Any],
+        outputs: Sequence[SegDataSample],
     ) -> None:
         """Draw the first sample of some batches."""
         if self.draw and batch_idx % self.interval == 0:
             self._draw(data_batch, outputs[:1], 'val', runner.iter)
 
     def after_test_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence[SegDataSample]
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict[str, Any],
+        outputs: Sequence[SegDataSample],
     ) -> None:
         """Draw all samples of a batch."""
         if self.draw:  # runner.iter would build the training loop, with its data
             self._draw(data_batch, outputs, 'test', 0)
 
     def _draw(
-        self, data_batch: dict, samples: Sequence[SegDataSample], loop: str, step: int
+        self, data_batch: dict[str, Any], samples: Sequence[SegDataSample], loop: str, step: int
     ) -> None:
         inputs = data_batch['inputs']
         if isinstance(inputs[0], list | tuple):  # test-time augmentation: the first is unchanged

@@ -106,7 +106,7 @@ def _day_of_year(date: str) -> int:
     return datetime.strptime(date, '%Y%m%d').timetuple().tm_yday
 
 
-def _patch_days(properties: dict, source: str) -> np.ndarray:
+def _patch_days(properties: dict[str, Any], source: str) -> np.ndarray:
     """Read ``dates-S2``, an object {"0": 20180917, ...} or the JSON text of one: int16 (T,)."""
     dates = properties.get('dates-S2') or {}
     if isinstance(dates, str):
@@ -238,7 +238,7 @@ class PASTISDataset(SITSDataset):
                 yield self._patch(patch, metadata, layout)
 
     def _patch(
-        self, properties: dict, metadata: str, layout: WindowLayout | None
+        self, properties: dict[str, Any], metadata: str, layout: WindowLayout | None
     ) -> tuple[str, PatchReader]:
         name = str(properties['ID_PATCH'])
         path = os.path.join(self.data_prefix['img_path'], f'S2_{name}.npy')

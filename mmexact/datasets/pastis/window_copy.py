@@ -132,8 +132,8 @@ def border_path(path: str) -> str:
 
 
 def copy_windows(
-    source: str | os.PathLike,
-    target: str | os.PathLike,
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
     window_size: int = 24,
     track: Callable[[list[Path]], Iterable[Path]] = iter,
     overwrite: bool = False,

@@ -124,12 +124,14 @@ class RasterSeriesDataset(SITSDataset):
         """Whether image-level labels come from the label raster."""
         return self.labels is None and super().labelled_by_masks
 
-    def load_data_list(self) -> list[dict]:
+    def load_data_list(self) -> list[dict[str, Any]]:
         """Cut all areas into windows and work out the image-level labels."""
         data_list = super().load_data_list()
         return data_list if self.labels is None else self._place_labels(data_list, self.labels)
 
-    def _place_labels(self, data_list: list[dict], labels: Mapping[str, Any]) -> list[dict]:
+    def _place_labels(
+        self, data_list: list[dict[str, Any]], labels: Mapping[str, Any]
+    ) -> list[dict[str, Any]]:
         """Keep the windows for which the points or polygons have labels."""
         # Imported here because it needs packages that other labels do not need.
         from mmexact.datasets.weak_labels import Area, LabelSettings, label_windows
@@ -151,7 +153,7 @@ class RasterSeriesDataset(SITSDataset):
         )
         return [dict(infos[key], gt_score=score) for key, score in scores.items()]
 
-    def get_data_info(self, idx: int) -> dict:
+    def get_data_info(self, idx: int) -> dict[str, Any]:
         """Return an entry of the data list; training skips windows that were never observed."""
         return dict(super().get_data_info(idx), skip_unobserved=not self.test_mode)
 

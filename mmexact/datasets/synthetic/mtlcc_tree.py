@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 from einops import reduce
@@ -80,7 +81,7 @@ def to_resolutions(series: np.ndarray) -> dict[str, np.ndarray]:
     return arrays
 
 
-def write_tfrecord(path: str | os.PathLike, arrays: dict[str, np.ndarray]) -> None:
+def write_tfrecord(path: str | os.PathLike[str], arrays: dict[str, np.ndarray]) -> None:
     """Write a tile as the download has it: int64, padded with dates of day 0.
 
     Args:
@@ -97,7 +98,7 @@ def write_tfrecord(path: str | os.PathLike, arrays: dict[str, np.ndarray]) -> No
         raise ImportError(
             f"TFRecords need the package tfrecord ({error}): pip install 'mmexact[mtlcc]'"
         ) from error
-    features: dict[str, tuple] = {}
+    features: dict[str, tuple[Any, ...]] = {}
     for name, array in arrays.items():
         content = np.pad(array, [(0, PADDING)] + [(0, 0)] * (array.ndim - 1)).astype('<i8')
         data = {'day': 'dates/doy', 'year': 'dates/year'}.get(name, f'{name}/data')
@@ -110,7 +111,7 @@ def write_tfrecord(path: str | os.PathLike, arrays: dict[str, np.ndarray]) -> No
         unfinished.write_bytes(gzip.compress(b''.join(parts), compresslevel=1, mtime=0))
 
 
-def write_pickle(path: str | os.PathLike, arrays: dict[str, np.ndarray]) -> None:
+def write_pickle(path: str | os.PathLike[str], arrays: dict[str, np.ndarray]) -> None:
     """Write a tile as TSViT's conversion does; arguments of :func:`write_tfrecord`."""
     content = {
         name: array.astype(np.int8 if name == 'labels' else np.int16)

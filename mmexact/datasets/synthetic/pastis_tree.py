@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +68,7 @@ def patch_files(patch: int) -> tuple[str, str, str]:
 
 def _write_patch(
     folder: ResumableFolder, index: int, options: TreeOptions
-) -> tuple[dict, np.ndarray]:
+) -> tuple[dict[str, Any], np.ndarray]:
     """Write the arrays of one patch, unless they are there.
 
     Returns:

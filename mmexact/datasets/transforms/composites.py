@@ -1,6 +1,7 @@
 """Monthly composites: a series as a fixed number of images without clouds, without learning."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -72,8 +73,8 @@ def interpolate_months(composite: np.ndarray) -> np.ndarray:
     if known.all():
         return composite
     # Three years in a row, of which the second has its neighbours on both sides.
-    years = (np.tile(array, (3, 1, 1, 1)) for array in (composite, known))
-    return np.ma.getdata(fill_gaps(*years, np.arange(3.0 * MONTHS)))[MONTHS : 2 * MONTHS]
+    years, seen = (np.tile(array, (3, 1, 1, 1)) for array in (composite, known))
+    return np.ma.getdata(fill_gaps(years, seen, np.arange(3.0 * MONTHS)))[MONTHS : 2 * MONTHS]
 
 
 @TRANSFORMS.register_module()
@@ -111,7 +112,7 @@ class MonthlyComposite(BaseTransform):
         self.cloud_band = cloud_band
         self.cloud_ratio = cloud_ratio
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Replace the dates of ``img`` by months."""
         folded = from_image(results['img'])
         bands = len(folded) // len(results['day_of_year']) - 1

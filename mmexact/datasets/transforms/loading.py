@@ -1,5 +1,7 @@
 """Pipeline steps for series: load, choose dates, load masks, pack. Stock flips and crops fit in."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
@@ -29,7 +31,7 @@ META_KEYS = (
 )
 
 
-def load_mask(info: dict) -> np.ndarray:
+def load_mask(info: dict[str, Any]) -> np.ndarray:
     """Read the mask of an entry of a :class:`SITSDataset`, a pseudo mask where it has those.
 
     Returns:
@@ -87,7 +89,7 @@ class LoadSITS(BaseTransform):
         self.num_dates = num_dates
         self.date_choice = date_choice
 
-    def choose(self, available: int, results: dict | None = None) -> np.ndarray:
+    def choose(self, available: int, results: dict[str, Any] | None = None) -> np.ndarray:
         """Choose dates: ascending indices into a series of ``available`` dates.
 
         Args:
@@ -118,7 +120,7 @@ class LoadSITS(BaseTransform):
         chosen = equal[_even(len(equal), wanted - len(clearer))]
         return np.sort(np.concatenate([clearer, chosen]))
 
-    def transform(self, results: dict) -> dict | None:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any] | None:
         """Load the series of one entry of a :class:`SITSDataset`."""
         dates = self.choose(len(results['day_of_year']), results)
         planes = days = results['day_of_year'][dates]
@@ -150,7 +152,7 @@ class LoadSITSAnnotations(BaseTransform):
     Put it behind :class:`LoadSITS`, so that pixels without any observation are ignored.
     """
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Load the mask of one entry of a :class:`SITSDataset`; see :func:`load_mask`."""
         mask = load_mask(results)
         if 'unobserved' in results:
@@ -180,7 +182,7 @@ class PackSITSInputs(PackSegInputs):
         super().__init__(meta_keys=())
         self.kept_keys = (*meta_keys, 'background')
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Return ``inputs`` (T * (C + 1), H, W) and ``data_samples``."""
         packed = super().transform(results)
         sample = packed['data_samples']
