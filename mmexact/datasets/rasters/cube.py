@@ -11,7 +11,7 @@ import numpy as np
 from mmexact.datasets.rasters.cube_coordinates import normalise, read_grid, read_times
 from mmexact.datasets.rasters.dates import choose_season
 from mmexact.datasets.rasters.reader import RasterReader
-from mmexact.datasets.rasters.settings import Search
+from mmexact.datasets.rasters.settings import Search, pick
 from mmexact.sits import Window
 
 CUBES = ('.zarr', '.nc', '.nc4')
@@ -194,6 +194,7 @@ def _find_layers(cube: Any, path: str, search: Search) -> dict[int | str, Layer]
 
 
 def _pick(layers: dict[int | str, Layer], band: int | str | None, path: str) -> Layer:
-    if band not in layers:
+    layer = pick(layers, band)
+    if layer is None:
         raise ValueError(f'{path}: no band {band!r}; expected one of {list(layers)}')
-    return layers[band]
+    return layer

@@ -3,14 +3,14 @@
 import glob
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from mmexact.datasets.rasters.cube import CUBES, open_cube
 from mmexact.datasets.rasters.dates import DateFinder, choose_season
 from mmexact.datasets.rasters.files import Plane, open_raster
 from mmexact.datasets.rasters.reader import FileReader, RasterReader
-from mmexact.datasets.rasters.settings import Search
+from mmexact.datasets.rasters.settings import Search, pick
 from mmexact.datasets.rasters.warp import align, finest
 
 Bands = dict[int | str, Plane]
@@ -72,11 +72,14 @@ def _find_dates(
     paths: Sequence[str], finder: DateFinder, search: Search
 ) -> list[tuple[datetime, Bands]]:
     """Find the planes of all dates of the season, in chronological order."""
-    find = _in_stacks if search.stack is not None else _in_files
+    names: dict[str, str | None] = dict.fromkeys(paths)
+    if search.band_pattern is not None and search.stack in (None, 'dates_file'):
+        names = _names_of_files(paths, search.band_pattern, search.wanted)
+    find = _in_files if search.stack is None else _in_stacks
     # Files that have all bands are acquisitions of their own, even of the same time.
     spread = search.stack or search.band_pattern or search.band_names
     dates: list[tuple[datetime, Bands]] = []
-    for time, bands in find(paths, finder, search):
+    for time, bands in find(names, finder, search):
         if not spread or not dates or time != dates[-1][0]:
             dates.append((time, {}))
         known = dates[-1][1]
@@ -91,21 +94,29 @@ def _find_dates(
     return dates
 
 
+def _names_of_files(
+    paths: Sequence[str], pattern: str, wanted: Sequence[int | str]
+) -> dict[str, str | None]:
+    """Find the files that have a wanted band, and its name in theirs."""
+    found = {path: _search(pattern, os.path.basename(path)) for path in paths}
+    names = {
+        path: name
+        for path, name in found.items()
+        if name is not None and any(pick({name: path}, band) for band in wanted)
+    }
+    if not names:
+        raise ValueError(
+            f'{os.path.dirname(paths[0])}: band_pattern={pattern!r} finds none of the bands '
+            f'{sorted(map(str, wanted))} in the file names, such as {os.path.basename(paths[0])!r}'
+        )
+    return names
+
+
 def _in_files(
-    paths: Sequence[str], finder: DateFinder, search: Search
+    names: Mapping[str, str | None], finder: DateFinder, search: Search
 ) -> Iterator[tuple[datetime, Bands]]:
-    """Find the planes of files of one date each."""
-    names: dict[str, str | None] = dict.fromkeys(paths)
-    if search.band_pattern is not None:
-        names = {path: _search(search.band_pattern, os.path.basename(path)) for path in paths}
-        found = [path for path, name in names.items() if name in search.wanted]
-        if not found:
-            raise ValueError(
-                f'{os.path.dirname(paths[0])}: band_pattern={search.band_pattern!r} finds none of '
-                f'the bands {sorted(map(str, search.wanted))} in the file names, such as '
-                f'{os.path.basename(paths[0])!r}'
-            )
-        paths = found
+    """Find the planes of files of one date each, or of one band if it has a name."""
+    paths = list(names)
     times = [finder.of_file(path) for path in paths]
     for index in choose_season(times, search.date_range):
         path = paths[index]
@@ -125,16 +136,15 @@ def _in_files(
 
 
 def _in_stacks(
-    paths: Sequence[str], finder: DateFinder, search: Search
+    names: Mapping[str, str | None], finder: DateFinder, search: Search
 ) -> Iterator[tuple[datetime, Bands]]:
-    """Find the planes of files that hold several dates."""
+    """Find the planes of files of several dates, or of one band if it has a name."""
     found: list[tuple[datetime, Bands]] = []
-    for path in paths:
-        planes = open_raster(path).planes(search.nodata).values()
-        texts = _texts(path, str(search.stack))
-        for plane, text in zip(planes, texts, strict=True):
-            name: int | str | None = 1
-            if search.band_pattern is not None:
+    for path, named in names.items():
+        for plane in open_raster(path).planes(search.nodata).values():
+            text = _text_of(plane, search)
+            name: int | str | None = named or 1
+            if named is None and search.band_pattern is not None:
                 name = _search(search.band_pattern, text)
             if name is None:
                 raise ValueError(
@@ -146,22 +156,22 @@ def _in_stacks(
         yield found[index]
 
 
-def _texts(path: str, stack: str) -> list[str]:
-    """Return the text of each band of a stack that names it."""
-    raster = open_raster(path).file
-    if stack == 'dates_file':
-        return [os.path.basename(path)] * raster.count
-    texts = [raster.tags(number).get(stack) for number in raster.indexes]
-    if stack == 'description':
-        texts = list(raster.descriptions)
-    for number, text in enumerate(texts, 1):
-        if text is None:
-            raise ValueError(
-                f'{path}: band {number} has no {stack}; expected the date and the name of the band '
-                f"in it (stack={stack!r}); set stack to 'description', to 'dates_file', or to a "
-                f'tag, one of {sorted(raster.tags(number))}'
-            )
-    return [text for text in texts if text is not None]
+def _text_of(plane: Plane, search: Search) -> str:
+    """Return the text of a band of a stack that has its date."""
+    if search.stack == 'dates_file':
+        return ''
+    raster = open_raster(plane.path).file
+    tags = raster.tags(plane.number)
+    text = tags.get(str(search.stack))
+    if search.stack == 'description':
+        text = raster.descriptions[plane.number - 1]
+    if text is None:
+        raise ValueError(
+            f'{plane.path}: band {plane.number} has no {search.stack}; expected the date and the '
+            f"name of the band in it (stack={search.stack!r}); set stack to 'description', to "
+            f"'dates_file', or to a tag, one of {sorted(tags)}"
+        )
+    return text
 
 
 def _search(pattern: str, text: str) -> str | None:
@@ -172,28 +182,30 @@ def _search(pattern: str, text: str) -> str | None:
 def _choose_bands(dates: Sequence[tuple[datetime, Bands]], search: Search) -> list[list[Plane]]:
     """Bring the planes of each date into the order of the bands."""
     wanted: list[int | str] = list(search.bands or ())
+    (_, first), *_ = dates
     if not wanted:
-        wanted = [band for band in dates[0][1] if band not in search.wanted]
+        wanted = [band for band in first if band not in search.wanted]
         for time, bands in dates:
-            if len(bands) != len(dates[0][1]):
+            if len(bands) != len(first):
                 raise ValueError(
-                    f'{_path(bands)}: band count {len(bands)} at {time} differs from '
-                    f'{len(dates[0][1])} of {_path(dates[0][1])}; set bands to those that all have'
+                    f'{_path(bands)}: band count {len(bands)} at {time} differs from {len(first)} '
+                    f'of {_path(first)}; set bands to those that all have'
                 )
-    seen = {band: [str(time) for time, bands in dates if band in bands] for band in wanted}
-    if all(seen.values()) and not any(set(wanted) <= set(bands) for _, bands in dates):
+    seen = {band: [str(time) for time, bands in dates if pick(bands, band)] for band in wanted}
+    if all(seen.values()) and not set.intersection(*map(set, seen.values())):
         there = '; '.join(f'{band} is of {", ".join(times)}' for band, times in seen.items())
-        raise ValueError(f'{_path(dates[0][1])}: no date has all of the bands: {there}')
+        raise ValueError(f'{_path(first)}: no date has all of the bands: {there}')
     return [[_pick(time, bands, band) for band in wanted] for time, bands in dates]
 
 
 def _pick(time: datetime, bands: Bands, band: int | str | None) -> Plane:
-    if band not in bands:
+    plane = pick(bands, band)
+    if plane is None:
         raise ValueError(
             f'{_path(bands)}: of {time} there is no band {band!r}, only {list(bands)}; add it, '
             f'leave the date out with date_range, or set bands to those that all dates have'
         )
-    return bands[band]
+    return plane
 
 
 def _path(bands: Bands) -> str:

@@ -3,11 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
+
+from mmexact.datasets.bands import find_band
+
+T = TypeVar('T')
 
 DATE_PATTERN = (
     r'(?<!\d)(?P<year>(?:19|20)\d\d)[-:._/]?(?P<month>0[1-9]|1[0-2])[-:._/]?(?P<day>[0-3]\d)'
@@ -191,6 +195,24 @@ class Search:
         clouds = self.clouds
         mask = clouds.band if clouds is not None and clouds.rasters is None else None
         return [*(self.bands or ()), *([] if mask is None else [mask])]
+
+
+def pick(bands: Mapping[int | str, T], wanted: int | str | None) -> T | None:
+    """Return what belongs to a band: of its very name or, if there is none, of a common one.
+
+    Args:
+        bands: Names or numbers of the bands there are, and what belongs to each.
+        wanted: A name, such as 'red' for B04, or a number.
+    """
+    if isinstance(wanted, str) and wanted not in bands:
+        for name in bands:
+            # The other way round as well: B8A may stand for B08 elsewhere, but is another band.
+            if (
+                isinstance(name, str)
+                and find_band([name], wanted) == find_band([wanted], name) == 0
+            ):
+                return bands[name]
+    return bands.get(wanted)  # type: ignore[arg-type]
 
 
 def _make(kind: type[Any], given: Mapping[str, Any], name: str) -> Any:
