@@ -99,7 +99,7 @@ def _names_of_files(
 ) -> dict[str, str | None]:
     """Find the files that have a wanted band, and its name in theirs."""
     found = {path: _search(pattern, os.path.basename(path)) for path in paths}
-    names = {
+    names: dict[str, str | None] = {
         path: name
         for path, name in found.items()
         if name is not None and any(pick({name: path}, band) for band in wanted)
@@ -162,7 +162,7 @@ def _text_of(plane: Plane, search: Search) -> str:
         return ''
     raster = open_raster(plane.path).file
     tags = raster.tags(plane.number)
-    text = tags.get(str(search.stack))
+    text: str | None = tags.get(str(search.stack))
     if search.stack == 'description':
         text = raster.descriptions[plane.number - 1]
     if text is None:

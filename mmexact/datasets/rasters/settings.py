@@ -197,7 +197,7 @@ class Search:
         return [*(self.bands or ()), *([] if mask is None else [mask])]
 
 
-def pick(bands: Mapping[int | str, T], wanted: int | str | None) -> T | None:
+def pick(bands: Mapping[Any, T], wanted: int | str | None) -> T | None:
     """Return what belongs to a band: of its very name or, if there is none, of a common one.
 
     Args:
@@ -212,7 +212,7 @@ def pick(bands: Mapping[int | str, T], wanted: int | str | None) -> T | None:
                 and find_band([name], wanted) == find_band([wanted], name) == 0
             ):
                 return bands[name]
-    return bands.get(wanted)  # type: ignore[arg-type]
+    return bands.get(wanted)
 
 
 def _make(kind: type[Any], given: Mapping[str, Any], name: str) -> Any:

@@ -42,6 +42,11 @@ def test_all_bands_of_the_season_with_labels_on_the_grid(tmp_path):
     dataset = build(tmp_path, '', dict(date_range=('2017-01', '2017-03')), series=series)
     assert dataset.get_data_info(0)['gt_score'].tolist() == [1, 0]
     np.testing.assert_array_equal(read(dataset), VALUES[1:, :, :4, :4])
+    assert list(dataset.band_names) == list(BANDS)
+    assert (
+        read(build(tmp_path, 'cube.zarr', dict(bands=('nir', 'blue'))))[0, 0, 0, 0]
+        == VALUES[0, 2, 0, 0]
+    )
 
 
 def test_dates_that_are_stored_in_another_order(tmp_path):

@@ -183,6 +183,21 @@ def test_bands_by_their_descriptions_over_several_files_per_date(tmp_path):
         build(tmp_path, '*.tif', dict(bands=('nir', 'swir')))
 
 
+def test_bands_by_their_common_names(tmp_path):
+    code = position_code(1, 3, *SIZE)[0]
+    describe(write_raster(tmp_path / '20170105.tif', code), ('B8A', 'B04', 'nir'))
+    dataset = build(tmp_path, search=dict(bands=('red', 'nir')))
+    np.testing.assert_array_equal(read(dataset)[0], code[1:, :4, :4])
+    assert list(dataset.band_names) == ['red', 'nir']
+    np.testing.assert_array_equal(
+        read(build(tmp_path, search=dict(bands=('B4', 'nir08'))))[0], code[[1, 0], :4, :4]
+    )
+    describe(write_raster(tmp_path / 'other' / '20170105.tif', code), ('B8A', 'B04', 'swir'))
+    # Another band than B8A, which may stand for it elsewhere.
+    with pytest.raises(ValueError, match=r"no band 'nir', only \['B8A', 'B04', 'swir'\]"):
+        build(tmp_path, 'other/*', search=dict(bands=('nir',)))
+
+
 def test_some_bands_of_each_file(tmp_path):
     write_raster(tmp_path / '20161230.tif', position_code(1, 2, *SIZE)[0])
     window = read(build(tmp_path, search=dict(bands=(2,))), 1)
@@ -215,6 +230,8 @@ def test_one_file_per_date_and_band(banded):
     assert info['day_of_year'].tolist() == [5, 60]
     np.testing.assert_array_equal(read(dataset), position_code(2, 2, 4, 4))
     assert read(dataset, 0, [1]).shape == (1, 2, 4, 4)
+    blue = build(banded, search=BANDS | dict(bands=('blue',)))
+    np.testing.assert_array_equal(read(blue), position_code(2, 2, 4, 4)[:, 1:])
     with pytest.raises(ValueError, match='names of bands with a band_pattern'):
         build(banded, search=dict(band_pattern=BANDS['band_pattern']))
 
