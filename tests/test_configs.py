@@ -54,6 +54,19 @@ def test_the_readme_lists_every_config():
     assert sorted(named) == [path.name for path in EXACT]
 
 
+def bases(path: Path) -> list[Path]:
+    text = re.search(r'^_base_ = (.+?)(?:\n\n|\Z)', path.read_text(), re.DOTALL | re.MULTILINE)
+    return [path.parent / name for name in re.findall(r"'(.+?)'", text[1])] if text else []
+
+
+@pytest.mark.parametrize('path', EXACT, ids=lambda path: path.stem)
+def test_a_reader_follows_three_bases_at_most(path):
+    chains = [[path]]
+    for _ in range(4):
+        chains = [[*chain, base] for chain in chains for base in bases(chain[-1])]
+    assert chains == []
+
+
 def test_every_config_has_its_stage():
     stages = STAGES | RUN_ELSEWHERE
     names = {*stages, *(name for segmentors in stages.values() for name in segmentors)}
