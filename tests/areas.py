@@ -23,17 +23,21 @@ area = dict(
 """
 MASK = "mask='crops.tif', codes={1: 'Wheat', 2: 'Maize', 9: 'Other'},"
 POINTS = "labels=dict(file='points.csv', crs='EPSG:32633', coordinates=('x', 'y')),"
-SMALL = ['embed_dims=8', 'temporal_depth=1', 'num_heads=1', 'head_dims=4']
-SMALL = [
-    *(f'model.backbone.{setting}' for setting in SMALL),
-    *('train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=0'),
-    *('default_hooks.checkpoint.interval=1', 'log_level=WARNING'),
-]
-"""Options for a tiny model that trains in this process."""
-HEADS = dict(
-    cls='model = dict(cls_head=dict(embed_dims=8), spatial_clue_head=dict(embed_dims=8))\n',
-    seg='model = dict(decode_head=dict(in_channels=8))\n',
-)
+BACKBONE = 'embed_dims=8, temporal_depth=1, num_heads=1, head_dims=4'
+LOADER = 'train_dataloader = dict(num_workers=0, persistent_workers=False)'
+MODEL = {
+    stage: f"""
+model = dict(backbone=dict({BACKBONE}), {heads})
+{LOADER}
+default_hooks = dict(checkpoint=dict(interval=1))
+log_level = 'WARNING'
+"""
+    for stage, heads in dict(
+        cls='cls_head=dict(embed_dims=8), spatial_clue_head=dict(embed_dims=8)',
+        seg='decode_head=dict(in_channels=8)',
+    ).items()
+}
+"""What makes a config one of a tiny model that trains in this process."""
 
 
 def write_rasters(root: Path) -> None:
@@ -52,7 +56,7 @@ def write_project(root: Path, labels: str = MASK) -> Path:
     """Write the rasters, and beside them ``area.py``, ``cls.py`` and ``seg.py``."""
     write_rasters(root)
     (root / 'area.py').write_text(AREA.format(root=root, labels=labels))
-    for stage, heads in HEADS.items():
+    for stage, model in MODEL.items():
         base = f"_base_ = ['./area.py', 'mmexact::_base_/stages/{stage}_area.py']\n"
-        (root / f'{stage}.py').write_text(base + heads)
+        (root / f'{stage}.py').write_text(base + model)
     return root

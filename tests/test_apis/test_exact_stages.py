@@ -12,7 +12,7 @@ import rasterio
 from mmexact.apis.configs import shipped
 from mmexact.apis.exact_stages import ExactStages
 from mmexact.apis.stages import StageError
-from tests.areas import POINTS, SMALL, write_project
+from tests.areas import POINTS, write_project
 from tests.data import CORNER
 from tests.in_process import run_in_process
 from tests.test_visualization.test_pages import images
@@ -22,7 +22,7 @@ STAGES = ['cls', 'pseudo_masks', 'raw_cams', 'seg', 'maps', 'seg_test', 'seg_ful
 
 def stages(folder: Path, compare: bool = True, **settings) -> ExactStages:
     configs = (str(folder / 'cls.py'), str(folder / 'seg.py'))
-    return ExactStages(*configs, options=SMALL, compare=compare, execute=run_in_process, **settings)
+    return ExactStages(*configs, compare=compare, execute=run_in_process, **settings)
 
 
 @pytest.fixture(scope='module')
