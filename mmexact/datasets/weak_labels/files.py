@@ -67,7 +67,7 @@ def read_labels(settings: LabelSettings, near: Near | None = None) -> LabelFile:
     if suffix in TABLES:
         frame, columns, total = _read_points(settings)
     else:
-        read = _read_parquet if suffix == '.parquet' else _read_layer
+        read = _read_parquet if suffix in ('.parquet', '.geoparquet') else _read_layer
         try:
             frame, columns, total = read(settings, near)
         except (DataSourceError, DataLayerError, ArrowException, OSError) as error:

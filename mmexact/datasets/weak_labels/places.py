@@ -93,17 +93,13 @@ def repair(labels: GeoDataFrame) -> int:
 
 
 def in_windows(parts: GeoDataFrame, area: Area) -> GeoDataFrame:
-    """Find the points, and cut the polygons, that lie in the windows of an area.
+    """Find the valid points, and cut the valid polygons, that lie in the windows of an area.
 
     A point on the border of two windows lies in the right or the lower one.
 
-    Args:
-        parts: Valid points and polygons, each with an index of its own.
-        area: The windows.
-
     Returns:
-        A row for each part in each ``window`` (index), with what of it lies there as geometry, in
-        the coordinates of the rasters.
+        A row for each part in each ``window`` (its index), with what of the part lies there as
+        geometry, in the coordinates of the rasters.
     """
     windows, is_point = np.array(area.windows), parts.geom_type == 'Point'
     # Only what is near can be transformed: a polygon may reach around the world.
@@ -134,16 +130,10 @@ def _cut(polygons: GeoDataFrame, boxes: GeoDataFrame) -> GeoDataFrame:
 def occurrences(
     touching: GeoDataFrame, area: Area, num_classes: int, min_share: float
 ) -> np.ndarray:
-    """Tell which classes occur in which windows.
+    """Tell which classes occur in which windows, bool (windows, classes).
 
-    Args:
-        touching: What :func:`in_windows` returns, with the ``number`` of the class.
-        area: The windows.
-        num_classes: Labels with numbers below count.
-        min_share: Share of a window that polygons of a class must exceed together.
-
-    Returns:
-        bool (windows, classes).
+    That is where there is a point with the ``number`` of the class, or more than ``min_share`` of
+    the window is covered by polygons with it.
     """
     occurs = np.zeros((len(area.windows), num_classes), bool)
     touching = touching[touching['number'].between(0, num_classes - 1)]
