@@ -113,7 +113,8 @@ def _days(texts: Any, path: str) -> np.ndarray:
             raise ValueError(
                 f'{path}, {where}: date {text!r}; expected YYYY-MM-DD or a year, e.g. 2023-06-30'
             ) from None
-    return spans[codes]
+    days: np.ndarray = spans[codes]
+    return days
 
 
 def _read_points(settings: LabelSettings) -> LabelFile:

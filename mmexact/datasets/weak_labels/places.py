@@ -74,14 +74,17 @@ class Area(NamedTuple):
         """
         first, last = np.array(self.days, 'datetime64[s]')
         start, end = labels['start'].to_numpy(), labels['end'].to_numpy()
+        timely: np.ndarray
         if date_columns == 0:
-            return np.ones(len(labels), bool)
-        if date_columns == 1:
+            timely = np.ones(len(labels), bool)
+        elif date_columns == 1:
             of_harvest = (start <= last) & (last <= end)
-            return np.where(start < end, of_harvest, (first <= start) & (start <= last))
-        day = np.timedelta64(1, 'D')
-        shared = np.minimum(end, last) - np.maximum(start, first) + day
-        return 2 * shared > last - first + day
+            timely = np.where(start < end, of_harvest, (first <= start) & (start <= last))
+        else:
+            day = np.timedelta64(1, 'D')
+            shared = np.minimum(end, last) - np.maximum(start, first) + day
+            timely = 2 * shared > last - first + day
+        return timely
 
 
 def repair(labels: GeoDataFrame) -> int:
