@@ -57,13 +57,11 @@ def read_dates_file(path: str, stack: bool) -> Rows:
             f'file and date'
         )
     columns = {'file': 'a path from data_root on, or a name', 'date': 'when it was taken'}
-    if stack:
+    found = read_table(path, {})[0] if stack else list(columns)
+    if 'date' not in found:
         with open(path, encoding='utf-8-sig') as file:
-            lines = [line.strip() for line in file]
-        header = re.split(r'\s*[,;\t]\s*', lines[0]) if lines else []
-        if 'date' not in header:
-            return {'': [(number, line) for number, line in enumerate(lines, 1) if line]}
-        columns = {name: holds for name, holds in columns.items() if name in header}
+            return {'': [(n, line.strip()) for n, line in enumerate(file, 1) if line.strip()]}
+    columns = {name: holds for name, holds in columns.items() if name in found}
     rows: Rows = {}
     for line, cells in read_table(path, columns)[1]:
         row = dict(zip(columns, cells, strict=True))
