@@ -6,16 +6,18 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmseg.evaluation import IoUMetric
 
 from mmexact.apis.data import open_data
-from mmexact.apis.report_galleries import read_map, show_scenes, show_windows
+from mmexact.apis.report_galleries import show_scenes, show_windows
 from mmexact.datasets.sits_dataset import SITSDataset
 from mmexact.datasets.transforms.loading import load_mask
 from mmexact.masks.folder import read_manifest, write_json
+from mmexact.masks.maps import pixel_hectares, read_map
 from mmexact.sits import IGNORED
 from mmexact.visualization.figures import plot_bars, plot_classes, plot_curves
 from mmexact.visualization.pages import write_page
@@ -92,7 +94,7 @@ def write_report(
 
 
 def gather_metrics(folder: Path, records: Mapping[str, Any], tested: SITSDataset) -> dict[str, Any]:
-    """Gather the figures: scores in percent, pixels of each class in the maps, seconds."""
+    """Gather the figures: scores in percent, area of each class in the maps, seconds."""
     metrics: dict[str, Any] = {}
     for stage in filter(records.__contains__, STAGES):
         key, found = STAGES[stage][0], records[stage]['result'].get('scores') or {}
@@ -108,11 +110,16 @@ def gather_metrics(folder: Path, records: Mapping[str, Any], tested: SITSDataset
     if 'fully_supervised' in metrics:
         ratio = metrics['segmentor']['mIoU'] / metrics['fully_supervised']['mIoU']
         metrics['ratio_to_full_supervision'] = ratio
-    patches = read_manifest(folder / 'seg/maps', 'maps')['pixels'].values()
-    pixels = {name: sum(patch[name] for patch in patches) for name in tested.metainfo['classes']}
+    maps, classes = read_manifest(folder / 'seg/maps', 'maps')['pixels'], tested.metainfo['classes']
+    pixels = np.array([[counts[name] for name in classes] for counts in maps.values()])
+    metrics['map_pixels'] = dict(zip(classes, pixels.sum(0).tolist(), strict=True))
+    sizes = [pixel_hectares(folder / f'seg/maps/{patch}.tif') for patch in maps]
+    if None not in sizes:
+        hectares = (np.array(sizes, float) @ pixels).round(2).tolist()
+        metrics['map_hectares'] = dict(zip(classes, hectares, strict=True))
     seconds = {name: record['seconds'] for name, record in records.items()}
     peak = max(record['peak_memory_mb'] or 0 for record in records.values())
-    return metrics | dict(map_pixels=pixels, seconds=seconds, peak_memory_mb=peak)
+    return metrics | dict(seconds=seconds, peak_memory_mb=peak)
 
 
 def score_classes(masks: Path, tested: SITSDataset) -> dict[str, float | None]:
@@ -147,7 +154,8 @@ def plot_all(
         }
         caption = 'Pseudo masks under all background scores.'
         plots[caption] = plot_curves({'': curves}, 'background score', '%', marks)
-    plots['Pixels of each class in the maps.'] = plot_bars(metrics['map_pixels'], palette, 'pixels')
+    unit = 'hectares' if 'map_hectares' in metrics else 'pixels'
+    plots['Area of each class in the maps.'] = plot_bars(metrics[f'map_{unit}'], palette, unit)
     trained = [name for name in ('cls', 'seg', 'seg_full') if name in records]
     losses = {name: read_losses(folder / name) for name in trained}
     plots['Losses during training.'] = plot_curves(losses, 'iteration', 'loss')

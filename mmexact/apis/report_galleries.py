@@ -1,23 +1,21 @@
 """What a report shows of trained models: windows from image to map, and scenes beside maps."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from rasterio.errors import NotGeoreferencedWarning
 
 from mmexact.datasets.bands import find_band
 from mmexact.datasets.sits_dataset import SITSDataset
 from mmexact.datasets.transforms.loading import load_mask
 from mmexact.engine.checkpoint import load_weights
+from mmexact.masks.maps import read_map
 from mmexact.sits import Window
 from mmexact.visualization.pages import Gallery, choose_windows
 from mmexact.visualization.pictures import cam_overlay, colorize, composite, observe, true_colour
@@ -123,14 +121,3 @@ def predict(cfg: Config, weights: str, samples: Sequence[dict[str, Any]]) -> lis
     load_weights(model, weights)
     with torch.no_grad():
         return model.test_step(pseudo_collate(list(samples)))
-
-
-def read_map(path: Path, window: Window | None = None) -> np.ndarray:
-    """Read a GeoTIFF or PNG of classes, or a window of it: uint8 (h, w)."""
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore', NotGeoreferencedWarning)
-        with rasterio.open(path) as raster:
-            row, column, height, width = window or (0, 0, *raster.shape)
-            part = ((row, row + height), (column, column + width))
-            mask: np.ndarray = raster.read(1, window=part)
-    return mask

@@ -15,7 +15,7 @@ from rasterio.io import DatasetWriter
 from rasterio.transform import Affine
 
 from mmexact.masks.folder import whole_file
-from mmexact.sits import IGNORED, Georeference
+from mmexact.sits import IGNORED, Georeference, Window
 
 Legend = Sequence[tuple[str, Sequence[int]]]
 """Name and RGB colour (0..255) of each class, in the order of their indices."""
@@ -111,6 +111,23 @@ def count_classes(path: str | os.PathLike[str], classes: Sequence[str]) -> dict[
             counts += np.bincount(raster.read(1, window=window).ravel(), minlength=256)
     pixels = dict(zip(classes, counts.tolist(), strict=False))
     return pixels | {'no data': int(counts[IGNORED])}
+
+
+def read_map(path: str | os.PathLike[str], window: Window | None = None) -> np.ndarray:
+    """Read a map or a mask, GeoTIFF or PNG, or a window of it: uint8 (h, w)."""
+    with _open(path) as raster:
+        row, column, height, width = window or (0, 0, *raster.shape)
+        part: np.ndarray = raster.read(1, window=((row, row + height), (column, column + width)))
+    return part
+
+
+def pixel_hectares(path: str | os.PathLike[str]) -> float | None:
+    """Tell how large a pixel of a map is, None without projected coordinates."""
+    with _open(path) as raster:
+        if raster.crs is None or not raster.crs.is_projected:
+            return None
+        metres = raster.crs.linear_units_factor[1]
+        return float(abs(raster.transform.determinant) * metres**2 / 10_000)
 
 
 def _open(path: str | os.PathLike[str], *args: Any, **settings: Any) -> Any:

@@ -10,9 +10,10 @@ from mmseg.registry import DATASETS
 from PIL import Image
 
 from mmexact.apis.report import gather_metrics, plot_all, read_losses, score_classes
-from mmexact.apis.report_galleries import SIDE, read_map, show_scenes
+from mmexact.apis.report_galleries import SIDE, show_scenes
 from mmexact.masks.folder import write_json
 from mmexact.masks.maps import open_map
+from mmexact.sits import Georeference
 from tests.data import write_pastis
 
 CLASSES = ('Background', 'Meadow', 'Soft winter wheat')
@@ -93,6 +94,9 @@ def run(tmp_path):
     for name in ('seg_test', 'full_test'):
         save(tmp_path / name / 'masks', '7', np.ones((4, 8)))
     pixels = {'7': {'Background': 0, 'Meadow': 32, 'Soft winter wheat': 0, 'no data': 0}}
+    for name in ('7', '8'):
+        with open_map(tmp_path / f'seg/maps/{name}.tif', (4, 8)) as raster:
+            raster.write(np.ones((4, 8), np.uint8), 1)
     write_json(tmp_path / 'seg/maps/manifest.json', dict(kind='maps', pixels=pixels | {'8': {
         'Background': 5, 'Meadow': 8, 'Soft winter wheat': 3, 'no data': 0}}))  # fmt: skip
     details = dict(
@@ -122,6 +126,23 @@ def test_metrics(run):
     assert metrics['map_pixels'] == {'Background': 5, 'Meadow': 40, 'Soft winter wheat': 3}
     assert metrics['seconds']['cls'] == 200.0
     assert metrics['peak_memory_mb'] == 900
+
+
+def test_areas_are_in_hectares_where_maps_have_projected_coordinates(run):
+    folder, _, _ = run
+    # In UTM pixels of 10 m, in feet (US survey, EPSG:2229) of 100 ft: 0.01 ha and 0.0929 ha.
+    for name, crs, side in (('7', 'EPSG:32633', 10), ('8', 'EPSG:2229', 100)):
+        place = Georeference(crs, (side, 0, 500000, 0, -side, 500000))
+        with open_map(folder / f'seg/maps/{name}.tif', (4, 8), place) as raster:
+            raster.write(np.ones((4, 8), np.uint8), 1)
+    metrics = gather_metrics(*run)
+    feet = (100 * 1200 / 3937) ** 2 / 10_000
+    assert metrics['map_hectares']['Meadow'] == round(32 * 0.01 + 8 * feet, 2)
+    assert metrics['map_pixels']['Meadow'] == 40
+    place = Georeference('EPSG:4326', (1e-4, 0, 10, 0, -1e-4, 50))
+    with open_map(folder / 'seg/maps/8.tif', (4, 8), place) as raster:
+        raster.write(np.ones((4, 8), np.uint8), 1)
+    assert 'map_hectares' not in gather_metrics(*run)
 
 
 def test_plots_show_what_there_is(run):
@@ -180,10 +201,3 @@ class TestShowScenes:
         assert cut[0, 0].tolist() == list(scenes.metainfo['palette'][1])
         assert (cut == cut[0, 0]).all(-1).sum() == 1
         assert whole.shape == (SIDE // 2 + 10, SIDE, 3)
-
-
-def test_a_window_of_a_map_is_read(tmp_path):
-    mask = np.arange(20).reshape(4, 5)
-    save(tmp_path, 'mask', mask)
-    np.testing.assert_array_equal(read_map(tmp_path / 'mask.png'), mask)
-    np.testing.assert_array_equal(read_map(tmp_path / 'mask.png', (1, 2, 2, 3)), mask[1:3, 2:])

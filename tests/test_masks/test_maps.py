@@ -5,7 +5,8 @@ import pytest
 import rasterio
 import rasterio.shutil
 
-from mmexact.masks.maps import join_windows, map_files, open_map
+from mmexact.masks.maps import join_windows, map_files, open_map, read_map
+from mmexact.masks.png import write_mask
 from mmexact.sits import Georeference
 from tests.data import CORNER
 
@@ -87,3 +88,13 @@ def test_windows_are_joined_where_they_lie():
     mosaic, place = join_windows(pieces)
     assert mosaic.tolist() == [[0, 1, 2, 2], [2, 1, 2, 2], [1, 1, 255, 255], [1, 1, 255, 255]]
     assert place == Georeference('EPSG:32633', (10, 0, 500020, 0, -10, 4999980))
+
+
+def test_a_window_of_a_map_or_a_mask_is_read(tmp_path):
+    mask = np.arange(20, dtype=np.uint8).reshape(4, 5)
+    write_mask(tmp_path / 'mask.png', mask)
+    with open_map(tmp_path / 'map.tif', mask.shape) as raster:
+        raster.write(mask, 1)
+    for name in ('mask.png', 'map.tif'):
+        np.testing.assert_array_equal(read_map(tmp_path / name), mask)
+        np.testing.assert_array_equal(read_map(tmp_path / name, (1, 2, 2, 3)), mask[1:3, 2:])
