@@ -14,7 +14,7 @@ tiles = dict(
     data_root='{{$MTLCC_ROOT:data/MTLCC}}',
     years=(2016,),
     # Dates and labels are inside the tiles: what the first run reads, the next ones need not.
-    index_file='work_dirs/mtlcc_tiles.npz',
+    index_file='work_dirs/mtlcc_tiles.pickle',
     # Unknown land says nothing of its crops: leave out tiles in which no crop is known.
     filter_cfg=dict(require_crop=True),
 )

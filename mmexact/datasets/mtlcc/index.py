@@ -1,37 +1,26 @@
 """What building a dataset of MTLCC needs to know of each tile, kept in a file beside the runs."""
 
 import os
-import zipfile
+import pickle
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple
 
-import numpy as np
 from mmengine import track_iter_progress
 from mmengine.dist import is_main_process
 
-from mmexact.datasets.mtlcc.tiles import load_tile
+from mmexact.datasets.mtlcc.tiles import TileFacts, load_tile
+from mmexact.datasets.numpy_files import load_plain_pickle
+from mmexact.masks import whole_file
 
-
-@dataclass(frozen=True)
-class TileFacts:
-    """Dates and mask of a tile.
-
-    Attributes:
-        day_of_year: int16 (T,), 1..366.
-        codes: uint8 (h, w), what grows there; 0 unknown.
-        codes_repeat: Whether all dates of the file have the same codes.
-    """
-
-    day_of_year: np.ndarray
-    codes: np.ndarray
-    codes_repeat: bool
+Stamp = tuple[int, int]
+"""Size of a file in bytes, and when it was changed, in nanoseconds."""
 
 
 class TileIndex:
     """Dates and masks of tiles, which otherwise are known only after unpacking every file.
 
-    The file, an .npz, grows with the tiles that are looked up. A tile whose size or time of change
-    differs from what the index remembers is read again.
+    The file, a pickle of plain numpy data, grows with the tiles that are looked up. A tile whose
+    size or time of change differs from what the index remembers is read again.
 
     Args:
         path: The file, made if missing; None keeps nothing.
@@ -42,10 +31,17 @@ class TileIndex:
 
     def __init__(self, path: str | None) -> None:
         self.path = path
-        self._facts: dict[str, TileFacts] = {}
-        self._stamps: dict[str, tuple[int, int]] = {}
-        if path is not None and os.path.exists(path):
-            self._read(path)
+        self._known: dict[str, tuple[Stamp, TileFacts]] = {}
+        if path is None or not os.path.exists(path):
+            return
+        try:
+            for name, (stamp, facts) in load_plain_pickle(path).items():
+                self._known[name] = stamp, TileFacts(*facts)
+        except (ValueError, AttributeError, TypeError) as error:
+            raise ValueError(
+                f'{path}: not an index of MTLCC tiles ({error}); delete it, or choose another '
+                f'index_file'
+            ) from error
 
     def look_up(self, folder: str, names: Sequence[str]) -> list[TileFacts]:
         """Return dates and masks of tiles; those not in the index are read, with a progress bar.
@@ -61,62 +57,23 @@ class TileIndex:
         """
         # Trees of both formats and sizes can share an index: 240/data16/7.tfrecord.gz
         place = '/'.join(os.path.realpath(folder).split(os.sep)[-2:])
-        unread = {}
+        unread: dict[str, Stamp] = {}
         for name in names:
             status = os.stat(os.path.join(folder, name))
             stamp = status.st_size, status.st_mtime_ns
-            if self._stamps.get(f'{place}/{name}') != stamp:
+            if self._known.get(f'{place}/{name}', (None,))[0] != stamp:
                 unread[name] = stamp
-        if unread:
-            try:
-                for name in track_iter_progress(list(unread)) if is_main_process() else unread:
-                    tile = load_tile(os.path.join(folder, name))
-                    facts = TileFacts(tile.day_of_year, tile.codes, tile.codes_repeat)
-                    self._facts[f'{place}/{name}'] = facts
-                    self._stamps[f'{place}/{name}'] = unread[name]
-            finally:
-                if self.path is not None and self._facts and is_main_process():
-                    self._save(self.path)
-        return [self._facts[f'{place}/{name}'] for name in names]
+        tracked = unread and is_main_process()
+        try:
+            for name in track_iter_progress(list(unread)) if tracked else unread:
+                facts = load_tile(os.path.join(folder, name)).facts
+                self._known[f'{place}/{name}'] = unread[name], facts
+        finally:
+            if tracked and self.path is not None:
+                self._save(self.path)
+        return [self._known[f'{place}/{name}'][1] for name in names]
 
     def _save(self, path: str) -> None:
-        facts = list(self._facts.values())
-        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-        unfinished = f'{path}.{os.getpid()}.part'
-        with open(unfinished, 'wb') as file:
-            np.savez_compressed(
-                file,
-                names=np.array(list(self._facts)),
-                stamps=np.array([self._stamps[name] for name in self._facts]),
-                shapes=np.array([tile.codes.shape for tile in facts]),
-                codes=np.concatenate([tile.codes.ravel() for tile in facts]),
-                codes_repeat=np.array([tile.codes_repeat for tile in facts]),
-                num_dates=np.array([len(tile.day_of_year) for tile in facts]),
-                days=np.concatenate([tile.day_of_year for tile in facts]),
-            )
-        os.replace(unfinished, path)
-
-    def _read(self, path: str) -> None:
-        try:
-            with np.load(path) as file:
-                content = {name: file[name] for name in file.files}
-            shapes = content['shapes']
-            days = np.split(content['days'], np.cumsum(content['num_dates'])[:-1])
-            codes = np.split(content['codes'], np.cumsum(shapes.prod(1))[:-1])
-            for row, name in enumerate(content['names'].tolist()):
-                self._facts[name] = TileFacts(
-                    days[row], codes[row].reshape(shapes[row]), bool(content['codes_repeat'][row])
-                )
-                self._stamps[name] = tuple(content['stamps'][row].tolist())
-        except (
-            OSError,
-            EOFError,
-            KeyError,
-            ValueError,
-            AttributeError,
-            zipfile.BadZipFile,
-        ) as error:
-            raise ValueError(
-                f'{path}: not an index of MTLCC tiles ({error}); delete it, or choose another '
-                f'index_file'
-            ) from error
+        content = {name: (stamp, astuple(facts)) for name, (stamp, facts) in self._known.items()}
+        with whole_file(path) as unfinished, open(unfinished, 'wb') as file:
+            pickle.dump(content, file, protocol=4)

@@ -22,46 +22,26 @@ from mmexact.datasets.reader import PatchReader
 from mmexact.datasets.sits_dataset import SITSDataset
 from mmexact.sits import IGNORED, Window
 
-CODES = {
-    1: 'Sugar beet',
-    2: 'Summer oat',
-    3: 'Meadow',
-    5: 'Rape',
-    8: 'Hop',
-    9: 'Winter spelt',
-    12: 'Winter triticale',
-    13: 'Beans',
-    15: 'Peas',
-    16: 'Potatoes',
-    17: 'Soybeans',
-    19: 'Asparagus',
-    22: 'Winter wheat',
-    23: 'Winter barley',
-    24: 'Winter rye',
-    25: 'Summer barley',
-    26: 'Maize',
+CLASSES = {
+    1: ('Sugar beet', (220, 20, 90)),
+    2: ('Summer oat', (200, 205, 215)),
+    3: ('Meadow', (120, 200, 90)),
+    5: ('Rape', (255, 250, 50)),
+    8: ('Hop', (128, 0, 110)),
+    9: ('Winter spelt', (110, 75, 25)),
+    12: ('Winter triticale', (150, 120, 60)),
+    13: ('Beans', (0, 130, 110)),
+    15: ('Peas', (90, 170, 160)),
+    16: ('Potatoes', (190, 150, 255)),
+    17: ('Soybeans', (0, 190, 230)),
+    19: ('Asparagus', (20, 90, 30)),
+    22: ('Winter wheat', (240, 210, 80)),
+    23: ('Winter barley', (200, 160, 110)),
+    24: ('Winter rye', (70, 90, 220)),
+    25: ('Summer barley', (250, 190, 190)),
+    26: ('Maize', (255, 127, 14)),
 }
-"""Class by code of the label arrays, in the order of the classes; 0 is unknown."""
-
-PALETTE = [
-    [220, 20, 90],
-    [200, 205, 215],
-    [120, 200, 90],
-    [255, 250, 50],
-    [128, 0, 110],
-    [110, 75, 25],
-    [150, 120, 60],
-    [0, 130, 110],
-    [90, 170, 160],
-    [190, 150, 255],
-    [0, 190, 230],
-    [20, 90, 30],
-    [240, 210, 80],
-    [200, 160, 110],
-    [70, 90, 220],
-    [250, 190, 190],
-    [255, 127, 14],
-]
+"""Class and colour by code of the label arrays, in the order of the classes; 0 is unknown."""
 
 SOURCE = (
     'github.com/TUM-LMF/MTLCC downloads it (40 GB). data_root is the folder of one tile size in '
@@ -72,7 +52,7 @@ CSV_OF_SPLIT = {'train_fold0': 'train_paths.csv', 'eval': 'eval_paths.csv'}
 """Lists that TSViT's conversion to pickles makes of two splits."""
 
 _CLASS_OF_CODE = np.full(256, IGNORED, np.uint8)
-_CLASS_OF_CODE[list(CODES)] = np.arange(len(CODES))
+_CLASS_OF_CODE[list(CLASSES)] = np.arange(len(CLASSES))
 
 
 @dataclass(eq=False, kw_only=True)
@@ -129,7 +109,7 @@ class MTLCCDataset(SITSDataset):
         data_root: Folder of the tiles of one size.
         split: Name of the list of tiles.
         years: 2016, 2017 or both.
-        index_file: File (.npz) that keeps dates and masks of the tiles, made if missing, used by
+        index_file: File that keeps dates and masks of the tiles, made if missing, used by
             any number of splits; None reads all tiles every time. It starts at the working
             directory, not at ``data_root``.
         **kwargs: Of :class:`SITSDataset`; ``window_size`` is None here by default, a tile is a
@@ -141,7 +121,11 @@ class MTLCCDataset(SITSDataset):
         ValueError: The split is unknown, or a tile is damaged or has other contents.
     """
 
-    METAINFO = dict(classes=tuple(CODES.values()), palette=PALETTE, background=False)
+    METAINFO = dict(
+        classes=tuple(name for name, _ in CLASSES.values()),
+        palette=[list(colour) for _, colour in CLASSES.values()],
+        background=False,
+    )
 
     def __init__(
         self,
@@ -173,7 +157,7 @@ class MTLCCDataset(SITSDataset):
                         source=path,
                         mask_source=path,
                         size=tile.codes.shape,
-                        days=tile.day_of_year,
+                        days=tile.days,
                         codes=tile.codes,
                         label_map=self.label_map,
                     ),

@@ -34,20 +34,26 @@ WAY_OUT = 'download the tile again, or move it away: tiles that are not there ar
 
 
 @dataclass(frozen=True)
-class Tile:
-    """A tile without its padded dates.
+class TileFacts:
+    """Dates and mask of a tile.
 
     Attributes:
-        bands: By resolution ('x10', 'x20', 'x60') int (T, h, w, bands), digital numbers.
-        day_of_year: int16 (T,), 1..366, in the order of the file.
+        days: int16 (T,), days of year 1..366, in the order of the file, padded dates left out.
         codes: uint8 (h, w), what grows there; 0 unknown.
         codes_repeat: Whether all dates have the same codes.
     """
 
-    bands: Mapping[str, np.ndarray]
-    day_of_year: np.ndarray
+    days: np.ndarray
     codes: np.ndarray
     codes_repeat: bool
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A tile: its bands by resolution ('x10', 'x20', 'x60'), int (T, h, w, bands), and the rest."""
+
+    bands: Mapping[str, np.ndarray]
+    facts: TileFacts
 
 
 def load_tile(path: str) -> Tile:
@@ -64,12 +70,12 @@ def load_tile(path: str) -> Tile:
     days = arrays['day'][observed]
     check_days(days, path)
     codes = arrays['labels'][observed]
-    return Tile(
-        {name: arrays[name][observed] for name in BANDS},
+    facts = TileFacts(
         days.astype(np.int16),
         codes[0].clip(0, 255).astype(np.uint8),  # there are no codes outside: unlisted is unlisted
         bool((codes == codes[0]).all()),
     )
+    return Tile({name: arrays[name][observed] for name in BANDS}, facts)
 
 
 def read_bands(tile: Tile, dates: np.ndarray) -> np.ndarray:
@@ -78,7 +84,7 @@ def read_bands(tile: Tile, dates: np.ndarray) -> np.ndarray:
     Bands of 20 and 60 m are enlarged bilinearly between the centres of their pixels
     (``align_corners=False``) and rounded. Digital numbers above 32767 become 32767.
     """
-    size = tile.codes.shape
+    size = tile.facts.codes.shape
     planes = []
     for name in BANDS:
         values = torch.from_numpy(tile.bands[name][dates].astype(np.float32)).movedim(-1, 1)

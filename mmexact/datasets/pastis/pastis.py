@@ -27,51 +27,30 @@ VOID = 19
 BANDS = ('B2', 'B3', 'B4', 'B5', 'B6', 'B7', 'B8', 'B8A', 'B11', 'B12')
 """Bands of Sentinel-2 in the order of the files."""
 
-METAINFO = dict(
-    classes=(
-        'Background',
-        'Meadow',
-        'Soft winter wheat',
-        'Corn',
-        'Winter barley',
-        'Winter rapeseed',
-        'Spring barley',
-        'Sunflower',
-        'Grapevine',
-        'Beet',
-        'Winter triticale',
-        'Winter durum wheat',
-        'Fruits, vegetables, flowers',
-        'Potatoes',
-        'Leguminous fodder',
-        'Soybeans',
-        'Orchard',
-        'Mixed cereal',
-        'Sorghum',
-    ),
-    palette=[
-        [56, 56, 60],
-        [120, 200, 90],
-        [240, 210, 80],
-        [255, 127, 14],
-        [200, 160, 110],
-        [255, 250, 50],
-        [250, 190, 190],
-        [190, 110, 0],
-        [128, 0, 110],
-        [220, 20, 90],
-        [150, 120, 60],
-        [110, 75, 25],
-        [255, 90, 80],
-        [190, 150, 255],
-        [0, 130, 110],
-        [0, 190, 230],
-        [20, 90, 30],
-        [200, 205, 215],
-        [70, 90, 220],
-    ],
-)
+CLASSES = {
+    'Background': (56, 56, 60),
+    'Meadow': (120, 200, 90),
+    'Soft winter wheat': (240, 210, 80),
+    'Corn': (255, 127, 14),
+    'Winter barley': (200, 160, 110),
+    'Winter rapeseed': (255, 250, 50),
+    'Spring barley': (250, 190, 190),
+    'Sunflower': (190, 110, 0),
+    'Grapevine': (128, 0, 110),
+    'Beet': (220, 20, 90),
+    'Winter triticale': (150, 120, 60),
+    'Winter durum wheat': (110, 75, 25),
+    'Fruits, vegetables, flowers': (255, 90, 80),
+    'Potatoes': (190, 150, 255),
+    'Leguminous fodder': (0, 130, 110),
+    'Soybeans': (0, 190, 230),
+    'Orchard': (20, 90, 30),
+    'Mixed cereal': (200, 205, 215),
+    'Sorghum': (70, 90, 220),
+}
+"""Colour by class, in the order of the labels."""
 
+METAINFO = dict(classes=tuple(CLASSES), palette=[list(colour) for colour in CLASSES.values()])
 
 PASTIS_SOURCE = (
     'PASTIS (29 GB) can be downloaded from Zenodo, record 5012942, see '

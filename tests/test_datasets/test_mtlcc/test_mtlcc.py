@@ -11,7 +11,8 @@ import pytest
 from tfrecord.reader import tfrecord_loader
 
 from mmexact.datasets.labels import presence
-from mmexact.datasets.mtlcc.mtlcc import CODES, MTLCCDataset, TileReader
+from mmexact.datasets.mtlcc.index import TileIndex
+from mmexact.datasets.mtlcc.mtlcc import CLASSES, MTLCCDataset, TileReader
 from mmexact.datasets.mtlcc.tiles import load_tile, read_bands
 from mmexact.datasets.synthetic.mtlcc_tree import write_mtlcc_tree, write_pickle, write_tfrecord
 from mmexact.datasets.transforms.loading import LoadSITS, LoadSITSAnnotations, PackSITSInputs
@@ -79,7 +80,7 @@ def test_codes_by_hand():
     )
     assert reader.read_mask((0, 0, 1, 13)).tolist() == [classes]
     assert reader.read_mask((0, 2, 1, 3)).tolist() == [classes[2:5]]
-    assert list(CODES) == [1, 2, 3, 5, 8, 9, 12, 13, 15, 16, 17, 19, 22, 23, 24, 25, 26]
+    assert list(CLASSES) == [1, 2, 3, 5, 8, 9, 12, 13, 15, 16, 17, 19, 22, 23, 24, 25, 26]
 
 
 def test_a_subset_of_the_classes(tree):
@@ -266,11 +267,11 @@ def test_a_missing_package_is_named(tree, monkeypatch):
 
 
 def test_the_index_spares_reading(tree, tmp_path, monkeypatch):
-    index = tmp_path / 'runs' / 'tiles.npz'
+    index = tmp_path / 'runs' / 'tiles.pickle'
     before = build(tree / '240', index_file=str(index))
     build(tree / '240pkl', index_file=str(index))  # shares the file
-    assert [path.name for path in index.parent.iterdir()] == ['tiles.npz']
-    assert not list((tree / '240').rglob('*.npz'))
+    assert [path.name for path in index.parent.iterdir()] == ['tiles.pickle']
+    assert not list((tree / '240').rglob('tiles.pickle'))
     stamp = index.stat().st_mtime_ns
 
     read = []
@@ -288,7 +289,7 @@ def test_the_index_spares_reading(tree, tmp_path, monkeypatch):
 
 def test_the_index_notices_changed_tiles_and_keeps_what_was_read(tree, tmp_path):
     shutil.copytree(tree / '240', tmp_path / '240')
-    index = str(tmp_path / 'tiles.npz')
+    index = str(tmp_path / 'tiles.pickle')
     build(tmp_path / '240', index_file=index)
     write_tfrecord(tmp_path / '240/data16/7.tfrecord.gz', tile_arrays(np.full((12, 12), 3)))
     changed = build(tmp_path / '240', index_file=index)
@@ -298,15 +299,15 @@ def test_the_index_notices_changed_tiles_and_keeps_what_was_read(tree, tmp_path)
     (tmp_path / '240/data16/7.tfrecord.gz').write_bytes(b'')
     with pytest.raises(ValueError, match=r'7\.tfrecord\.gz'):
         build(tmp_path / '240', index_file=index)
-    with np.load(index) as content:
-        assert content['codes'].reshape(2, 144)[:, 0].tolist() == [5, 3]
+    kept = TileIndex(index).look_up(str(tmp_path / '240/data16'), ['11.tfrecord.gz'])
+    assert kept[0].codes[0, 0] == 5
 
 
 def test_another_file_is_no_index(tree, tmp_path):
-    (tmp_path / 'tiles.npz').write_text('something else')
-    with pytest.raises(ValueError, match=r'tiles\.npz: not an index of MTLCC tiles .*delete it'):
-        build(tree / '240', index_file=str(tmp_path / 'tiles.npz'))
-    assert (tmp_path / 'tiles.npz').read_text() == 'something else'
+    (tmp_path / 'tiles.pickle').write_text('something else')
+    with pytest.raises(ValueError, match=r'tiles\.pickle: not an index of MTLCC tiles .*delete it'):
+        build(tree / '240', index_file=str(tmp_path / 'tiles.pickle'))
+    assert (tmp_path / 'tiles.pickle').read_text() == 'something else'
 
 
 @pytest.fixture
@@ -332,9 +333,9 @@ def test_labels_that_change_over_time(tree, tmp_path, said):
     (tmp_path / 'tileids/eval.tileids').write_text('5\n')
     write_tfrecord(tmp_path / 'data16/5.tfrecord.gz', arrays)
     tile = load_tile(str(tmp_path / 'data16/5.tfrecord.gz'))
-    assert not tile.codes_repeat
-    assert tile.codes[0, 0] == 0
-    assert load_tile(str(tree / '240/data16/7.tfrecord.gz')).codes_repeat
+    assert not tile.facts.codes_repeat
+    assert tile.facts.codes[0, 0] == 0
+    assert load_tile(str(tree / '240/data16/7.tfrecord.gz')).facts.codes_repeat
     mask = load(build(tmp_path, split='eval'), 0)['data_samples'].gt_sem_seg.data
     assert mask[0, 0, 0] == 255
     assert said == [f'{tmp_path}/data16: labels of 1 tiles change over time; the first are used']

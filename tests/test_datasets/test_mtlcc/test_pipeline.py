@@ -14,7 +14,7 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 
 from mmexact.datasets import MTLCCDataset
-from mmexact.datasets.mtlcc.mtlcc import CODES
+from mmexact.datasets.mtlcc.mtlcc import CLASSES
 from mmexact.datasets.synthetic.mtlcc_tree import write_mtlcc_tree
 from mmexact.engine.pseudo_label_hook import PseudoLabelHook
 from mmexact.evaluation.pseudo_label_metric import PseudoLabelMetric
@@ -22,7 +22,7 @@ from mmexact.pseudo_labels import confusion_scores, drop_background
 from mmexact.visualization.pictures import cam_overlay
 
 CONFIGS = Path(__file__).resolve().parents[3] / 'configs/exact'
-NAMES = tuple(CODES.values())
+NAMES = tuple(name for name, _ in CLASSES.values())
 
 
 @pytest.fixture(scope='module')
@@ -41,7 +41,9 @@ def small(name: str, root: Path, work_dir: Path, steps: int) -> Config:
         if name.startswith('cls')
         else dict(decode_head=dict(in_channels=16))
     )
-    data = dict(data_root=str(root), index_file=str(work_dir / 'tiles.npz'), serialize_data=False)
+    data = dict(
+        data_root=str(root), index_file=str(work_dir / 'tiles.pickle'), serialize_data=False
+    )
     loader = dict(batch_size=6, num_workers=0, dataset=dict(data, indices=12))
     unique = f'{work_dir.parent.name}_{work_dir.name}_{name}'
     cfg.merge_from_dict(
