@@ -35,6 +35,12 @@ class Georeference(NamedTuple):
     transform: tuple[float, float, float, float, float, float]
 
 
+def cut(array: np.ndarray, window: Window) -> np.ndarray:
+    """View a window of an array (..., H, W)."""
+    row, column, height, width = window
+    return array[..., row : row + height, column : column + width]
+
+
 Array = TypeVar('Array', np.ndarray, torch.Tensor)
 
 

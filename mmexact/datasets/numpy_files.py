@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 from io import BytesIO, FileIO
 from math import prod
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,10 @@ _FETCH = 2**20
 def _parse_header(begin: bytes) -> tuple[tuple[int, ...], np.dtype, int]:
     """Parse what a .npy file begins with: shape, type, and where the values start."""
     file = BytesIO(begin)
-    version = np.lib.format.read_magic(file)
+    try:
+        version = np.lib.format.read_magic(file)
+    except ValueError as error:
+        raise ValueError(f'no readable header: {error}') from None
     read = getattr(np.lib.format, f'read_array_header_{version[0]}_{version[1]}', None)
     if read is None:
         raise ValueError(f'format version {version}')
@@ -46,55 +48,36 @@ def _seek_and_read(descriptor: int, buffers: tuple[memoryview], offset: int) -> 
 _read_at: Any = getattr(os, 'preadv', _seek_and_read)  # Windows does not have it
 
 
-class _NpyFile:
+class _NpyFile(FileIO):
     """An open .npy file: ``shape``, ``dtype``, and its bytes.
 
-    Reads instead of mapping: a window of a patch lies on hundreds of pages, and mapping those costs
-    more than copying them. Besides, a file that shrinks is an error, not a signal.
+    Reads instead of mapping: a window of a patch lies on hundreds of pages, and mapping those can
+    cost more than copying them. Besides, a file that shrinks is an error, not a signal.
     """
 
     def __init__(self, path: str) -> None:
-        self.path = path
         try:
-            self.file = FileIO(path)
+            super().__init__(path)
         except FileNotFoundError:
             raise FileNotFoundError(
                 f'{os.path.abspath(path)}: no such file; is the download complete?'
             ) from None
+        size = os.fstat(self.fileno()).st_size
         try:
-            magic = self.file.read(12)
+            magic = self.read(12)
             # Version 1 of the format has two bytes for the length of the header, later ones four.
             fixed = 10 if magic[6:7] == b'\1' else 12
-            length = fixed + int.from_bytes(magic[8:fixed], 'little')
-            self.file.seek(0)
-            begin = self.file.read(length)
+            self.seek(0)
+            begin = self.read(fixed + int.from_bytes(magic[8:fixed], 'little'))
             self.shape, self.dtype, self._start = _parse_header(begin)
+            expected = self._start + prod(self.shape) * self.dtype.itemsize
+            if size < expected:
+                raise ValueError(f'expected {expected} for {self.shape} of type {self.dtype}')
         except ValueError as error:
-            size = os.fstat(self.file.fileno()).st_size
-            self.file.close()
+            self.close()
             raise ValueError(
-                f'{path}: not a complete .npy array ({size} bytes, no readable header: {error}); '
-                f'download it again'
+                f'{path}: not a complete .npy array ({size} bytes, {error}); download it again'
             ) from None
-        size = os.fstat(self.file.fileno()).st_size
-        expected = self._start + prod(self.shape) * self.dtype.itemsize
-        if size < expected:
-            self.file.close()
-            raise ValueError(
-                f'{path}: not a complete .npy array ({size} bytes, expected {expected} for '
-                f'{self.shape} of type {self.dtype}); download it again'
-            )
-
-    def __enter__(self) -> '_NpyFile':
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.file.close()
 
     def fetch_if_cold(self, offset: int) -> None:
         """Read all of the file once, in order, if a byte is not in memory yet.
@@ -103,21 +86,21 @@ class _NpyFile:
         windows of a patch find it in memory.
         """
         try:
-            os.preadv(self.file.fileno(), (bytearray(1),), self._start + offset, os.RWF_NOWAIT)
+            os.preadv(self.fileno(), (bytearray(1),), self._start + offset, os.RWF_NOWAIT)
         except BlockingIOError:
-            self.file.seek(0)
+            self.seek(0)
             buffer = bytearray(_FETCH)
-            while self.file.readinto(buffer):
+            while self.readinto(buffer):
                 pass
         except (OSError, AttributeError):  # neither the file system nor the platform can tell
             return
 
     def read_into(self, buffers: Sequence[memoryview], offsets: Sequence[int]) -> None:
         """Fill each buffer with the bytes at an offset into the values."""
-        descriptor, start = self.file.fileno(), self._start
+        descriptor, start = self.fileno(), self._start
         for buffer, offset in zip(buffers, offsets, strict=True):
             if _read_at(descriptor, (buffer,), start + offset) != len(buffer):
-                raise ValueError(f'{self.path}: the file changed while it was read')
+                raise ValueError(f'{self.name}: the file changed while it was read')
 
 
 def npy_shape(path: str) -> tuple[int, ...]:
@@ -252,3 +235,30 @@ def load_plain_pickle(path: str) -> Any:
         raise ValueError(f'{path}: not a pickle of plain numpy data: {error}') from error
     except (ValueError, TypeError, KeyError, UnicodeDecodeError) as error:
         raise ValueError(f'{path}: damaged pickle: {error}') from error
+
+
+def load_arrays(
+    path: str, names: Sequence[str], kinds: str, hint: str = ''
+) -> dict[str, np.ndarray]:
+    """Load arrays by their names from a pickled dict; see :func:`load_plain_pickle`.
+
+    Args:
+        path: The file.
+        names: Which arrays.
+        kinds: Kinds of types that they may have, as in ``numpy.dtype.kind``.
+        hint: What else to say about files with other contents.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The pickle is damaged, not plain, or has other contents.
+    """
+    sample = load_plain_pickle(path)
+    if not isinstance(sample, dict) or not set(names) <= set(sample):
+        found = sorted(map(str, sample)) if isinstance(sample, dict) else type(sample).__name__
+        raise ValueError(f'{path}: found {found}; expected a dict with {", ".join(names)}{hint}')
+    arrays = {name: np.asarray(sample[name]) for name in names}
+    for name, array in arrays.items():
+        if array.dtype.kind not in kinds:
+            expected = 'numbers' if 'f' in kinds else 'integers'
+            raise ValueError(f'{path}: {name} is of type {array.dtype}; expected {expected}')
+    return arrays

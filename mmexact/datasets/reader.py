@@ -2,12 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from mmexact.sits import Georeference, Window
 
 
+@dataclass(kw_only=True, eq=False)
 class PatchReader(ABC):
     """Reads the series and the mask of one patch, window by window.
 

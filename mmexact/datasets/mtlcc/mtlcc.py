@@ -20,7 +20,7 @@ from mmexact.datasets.mtlcc.index import TileIndex
 from mmexact.datasets.mtlcc.tiles import BANDS, PICKLE, TFRECORD, load_tile, read_bands
 from mmexact.datasets.reader import PatchReader
 from mmexact.datasets.sits_dataset import SITSDataset
-from mmexact.sits import IGNORED, Window
+from mmexact.sits import IGNORED, Window, cut
 
 CLASSES = {
     1: ('Sugar beet', (220, 20, 90)),
@@ -64,26 +64,16 @@ class TileReader(PatchReader):
         label_map: MMSeg's map from all classes to those chosen.
     """
 
-    source: str
-    mask_source: str
-    size: tuple[int, int]
-    days: np.ndarray
     codes: np.ndarray
     label_map: dict[int, int] | None
-    bands = tuple(band for bands in BANDS.values() for band in bands)
-    num_bands = len(bands)
 
     def read(self, dates: np.ndarray, window: Window) -> np.ndarray:
         """Read int16 (T', 13, h, w) digital numbers."""
-        row, column, height, width = window
-        series = read_bands(load_tile(self.source), dates)
-        return series[:, :, row : row + height, column : column + width]
+        return cut(read_bands(load_tile(self.source), dates), window)
 
     def read_mask(self, window: Window) -> np.ndarray:
         """Read (h, w) uint8 classes 0..16; 255 where unknown, unlisted or unwanted."""
-        row, column, height, width = window
-        codes = self.codes[row : row + height, column : column + width]
-        return map_labels(_CLASS_OF_CODE[codes], self.label_map)
+        return map_labels(_CLASS_OF_CODE[cut(self.codes, window)], self.label_map)
 
 
 @DATASETS.register_module()
@@ -144,6 +134,7 @@ class MTLCCDataset(SITSDataset):
     def load_patches(self) -> Iterator[tuple[str, PatchReader]]:
         """Yield the tiles of the split."""
         index = TileIndex(self.index_file)
+        bands = [band for bands in BANDS.values() for band in bands]
         for year, (folder, names) in self._tiles().items():
             tiles = index.look_up(folder, names)
             varying = sum(not tile.codes_repeat for tile in tiles)
@@ -157,6 +148,8 @@ class MTLCCDataset(SITSDataset):
                         source=path,
                         mask_source=path,
                         size=tile.codes.shape,
+                        bands=bands,
+                        num_bands=len(bands),
                         days=tile.days,
                         codes=tile.codes,
                         label_map=self.label_map,

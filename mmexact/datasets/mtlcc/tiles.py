@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from mmexact.datasets.numpy_files import load_plain_pickle
+from mmexact.datasets.numpy_files import load_arrays
 from mmexact.sits import check_days
 
 BANDS = {
@@ -64,7 +64,11 @@ def load_tile(path: str) -> Tile:
         ImportError: The package that reads TFRecords is not installed.
         ValueError: The file is truncated or damaged, or has other contents.
     """
-    arrays = _load_pickle(path) if path.endswith(PICKLE) else _load_tfrecord(path)
+    if path.endswith(PICKLE):
+        hint = ' as TSViT converts MTLCC (PASTIS24 is read by PASTIS24Dataset)'
+        arrays = load_arrays(path, (*BANDS, 'labels', 'day'), 'iu', hint)
+    else:
+        arrays = _load_tfrecord(path)
     _check_shapes(arrays, path)
     observed = arrays['day'] > 0  # the series of the download are padded to one length
     days = arrays['day'][observed]
@@ -111,22 +115,6 @@ def _check_shapes(arrays: Mapping[str, np.ndarray], path: str) -> None:
             f'{path}: shapes {shapes}; expected x10 (T, h, w, 4), x20 (T, h / 2, w / 2, 6), x60 '
             f'(T, h / 6, w / 6, 3), labels (T, h, w) and day (T,)'
         )
-
-
-def _load_pickle(path: str) -> dict[str, np.ndarray]:
-    sample = load_plain_pickle(path)
-    names = (*BANDS, 'labels', 'day')
-    if not isinstance(sample, dict) or not set(names) <= set(sample):
-        found = sorted(map(str, sample)) if isinstance(sample, dict) else type(sample).__name__
-        raise ValueError(
-            f'{path}: found {found}; expected a dict with {", ".join(names)} as TSViT converts '
-            f'MTLCC (PASTIS24 is read by PASTIS24Dataset)'
-        )
-    arrays = {name: np.asarray(sample[name]) for name in names}
-    for name, array in arrays.items():
-        if array.dtype.kind not in 'iu':
-            raise ValueError(f'{path}: {name} is of type {array.dtype}; expected integers')
-    return arrays
 
 
 def _load_tfrecord(path: str) -> dict[str, np.ndarray]:

@@ -124,12 +124,6 @@ class PASTISReader(PatchReader):
         layout: How the patch lies in a copy by windows, None in the download.
     """
 
-    source: str
-    mask_source: str
-    size: tuple[int, int]
-    bands: Sequence[str] | None
-    num_bands: int
-    days: np.ndarray
     label_map: dict[int, int] | None
     layout: WindowLayout | None
 
@@ -144,8 +138,9 @@ class PASTISReader(PatchReader):
 
     def read_mask(self, window: Window) -> np.ndarray:
         """Read (h, w) uint8 classes, 255 where void."""
-        mask = read_planes(self.mask_source, [0], window, self.size)[0]
-        return to_classes(mask, self.label_map, self.mask_source)
+        path = str(self.mask_source)
+        mask = read_planes(path, [0], window, self.size)[0]
+        return to_classes(mask, self.label_map, path)
 
 
 @DATASETS.register_module()

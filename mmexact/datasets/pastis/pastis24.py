@@ -12,11 +12,11 @@ from mmengine import track_iter_progress
 from mmengine.dist import is_main_process
 from mmseg.registry import DATASETS
 
-from mmexact.datasets.numpy_files import load_plain_pickle
+from mmexact.datasets.numpy_files import load_arrays
 from mmexact.datasets.pastis.pastis import BANDS, METAINFO, find_data_root, to_classes
 from mmexact.datasets.reader import PatchReader
 from mmexact.datasets.sits_dataset import SITSDataset
-from mmexact.sits import Window, check_days
+from mmexact.sits import Window, check_days, cut
 
 SOURCE = (
     'PASTIS24 can be downloaded as github.com/michaeltrs/DeepSatModels describes (README_TSVIT.md);'
@@ -34,11 +34,7 @@ def load_window(path: str) -> dict[str, np.ndarray]:
         FileNotFoundError: There is no such file.
         ValueError: The pickle is damaged, not plain, or has other contents.
     """
-    sample = load_plain_pickle(path)
-    if not isinstance(sample, dict) or not {'img', 'labels', 'doy'} <= set(sample):
-        found = sorted(sample) if isinstance(sample, dict) else type(sample).__name__
-        raise ValueError(f"{path}: found {found}; expected a dict with 'img', 'labels' and 'doy'")
-    arrays = {key: np.asarray(sample[key]) for key in ('img', 'labels', 'doy')}
+    arrays = load_arrays(path, ('img', 'labels', 'doy'), 'iuf')
     series, labels, days = arrays.values()
     labels = labels[0] if labels.ndim == 3 else labels
     if series.ndim != 4 or labels.shape != series.shape[2:] or days.shape != series.shape[:1]:
@@ -47,9 +43,6 @@ def load_window(path: str) -> dict[str, np.ndarray]:
             f'{path}: shapes {shapes}; expected img (T, C, h, w), labels (h, w) or (planes, h, w), '
             f'doy (T,)'
         )
-    for key, array in arrays.items():
-        if array.dtype.kind not in 'iuf':
-            raise ValueError(f'{path}: {key} is of type {array.dtype}; expected numbers')
     check_days(days, path)
     return dict(img=series, labels=labels, doy=days.astype(np.int16))
 
@@ -62,25 +55,15 @@ _latest_window = lru_cache(maxsize=1)(load_window)
 class PickleReader(PatchReader):
     """Reads a window of PASTIS24, a pickle; MMSeg's ``label_map`` renumbers its labels."""
 
-    source: str
-    mask_source: str
-    size: tuple[int, int]
-    bands: Sequence[str] | None
-    num_bands: int
-    days: np.ndarray
     label_map: dict[int, int] | None
 
     def read(self, dates: np.ndarray, window: Window) -> np.ndarray:
         """Read (T', C, h, w) digital numbers."""
-        row, column, height, width = window
-        series = _latest_window(self.source)['img'][dates]
-        return series[..., row : row + height, column : column + width]
+        return cut(_latest_window(self.source)['img'][dates], window)
 
     def read_mask(self, window: Window) -> np.ndarray:
         """Read (h, w) uint8 classes, 255 where void."""
-        row, column, height, width = window
-        labels = _latest_window(self.source)['labels']
-        labels = labels[row : row + height, column : column + width]
+        labels = cut(_latest_window(self.source)['labels'], window)
         return to_classes(labels, self.label_map, self.source)
 
 

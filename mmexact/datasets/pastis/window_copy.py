@@ -19,7 +19,7 @@ import numpy as np
 from mmexact.datasets.numpy_files import npy_shape, read_planes, save_array
 from mmexact.datasets.sits_dataset import window_grid
 from mmexact.masks.folder import MANIFEST, ResumableFolder
-from mmexact.sits import Window
+from mmexact.sits import Window, cut
 
 KIND = 'a copy of PASTIS by windows'
 """What the manifest of a copy says that it holds."""
@@ -69,8 +69,8 @@ class WindowLayout:
     def border(self) -> np.ndarray:
         """(H, W) bool: pixels outside all windows."""
         outside = np.ones(self.patch_size, dtype=bool)
-        for row, column, height, width in self.windows:
-            outside[row : row + height, column : column + width] = False
+        for window in self.windows:
+            cut(outside, window)[...] = False
         return outside
 
     def number(self, window: Window) -> int:
@@ -81,14 +81,14 @@ class WindowLayout:
 
     def split(self, series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Split (T, C, H, W) into (windows, T, C, h, w) and the border (T, C, pixels)."""
-        parts = [series[..., r : r + h, c : c + w] for r, c, h, w in self.windows]
-        return np.stack(parts), series[..., self.border]
+        parts = np.stack([cut(series, window) for window in self.windows])
+        return parts, series[..., self.border]
 
     def join(self, windows: np.ndarray, border: np.ndarray) -> np.ndarray:
         """Undo :meth:`split`."""
         series = np.empty((*windows.shape[1:3], *self.patch_size), windows.dtype)
-        for part, (r, c, h, w) in zip(windows, self.windows, strict=True):
-            series[..., r : r + h, c : c + w] = part
+        for part, window in zip(windows, self.windows, strict=True):
+            cut(series, window)[...] = part
         series[..., self.border] = border
         return series
 
@@ -120,9 +120,7 @@ class WindowLayout:
             if self.border.any()
             else np.empty((len(dates), bands, 0), windows.dtype)
         )
-        row, column, height, width = window
-        patch = self.join(windows.reshape(-1, *shape), border)
-        return patch[..., row : row + height, column : column + width]
+        return cut(self.join(windows.reshape(-1, *shape), border), window)
 
 
 def border_path(path: str) -> str:

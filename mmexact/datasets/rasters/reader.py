@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
@@ -82,11 +82,13 @@ class RasterReader(PatchReader):
 
     grid: Grid
     times: Sequence[datetime]
-    bands: Sequence[str] | None
-    num_bands: int
     search: Search
     gaps: str = 'interpolate'
     labels: LabelRaster | None = None
+    source: str = field(init=False)
+    mask_source: str | None = field(init=False)
+    size: tuple[int, int] = field(init=False)
+    days: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         self.source, self.size = self.grid.source, self.grid.size

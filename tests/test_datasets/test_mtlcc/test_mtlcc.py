@@ -76,7 +76,7 @@ def test_codes_by_hand():
     codes = np.array([[0, 1, 2, 3, 4, 5, 8, 9, 22, 25, 26, 27, 200]], np.uint8)
     classes = [255, 0, 1, 2, 255, 3, 4, 5, 12, 15, 16, 255, 255]
     reader = TileReader(
-        source='', mask_source='', size=(1, 13), days=np.array([1]), codes=codes, label_map=None
+        source='', size=(1, 13), num_bands=13, days=np.array([1]), codes=codes, label_map=None
     )
     assert reader.read_mask((0, 0, 1, 13)).tolist() == [classes]
     assert reader.read_mask((0, 2, 1, 3)).tolist() == [classes[2:5]]

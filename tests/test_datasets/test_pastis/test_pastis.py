@@ -237,7 +237,7 @@ def test_nothing_but_numpy_data_is_unpickled(root24, content, monkeypatch, tmp_p
     ('content', 'message'),
     [
         ([1, 2], 'found list; expected a dict'),
-        ({'img': 1}, r"found \['img'\]; expected a dict with 'img', 'labels' and 'doy'"),
+        ({'img': 1}, r"found \['img'\]; expected a dict with img, labels, doy"),
         (
             {'img': np.zeros((2, 3, 4, 4)), 'labels': np.zeros((4, 4)), 'doy': [1]},
             r'shapes .*\(2, 3, 4, 4\).*expected img',
