@@ -6,7 +6,6 @@ that fits and a split by blocks of ground. cls.py and seg.py are the configs tha
 python tools/start_project.py --rasters 'series/*.tif' --labels fields.gpkg --column crop my_area
 """
 
-import os
 from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mmexact.apis.command_line import ConfigOptions, OneLineErrorParser
-from mmexact.apis.configs import shipped
+from mmexact.apis.configs import from_here, shipped
 from mmexact.apis.project import start_project
 
 
@@ -75,7 +74,7 @@ def main() -> None:
     for name, text in found:
         print(f'{name:{width}}  {text}')
     print(f'\nwritten: {args.project / "area.py"}, cls.py, seg.py, splits/\nnext:')
-    print(f'  python {os.path.relpath(shipped("tools/run_stages.py"))} {args.project}')
+    print(f'  python {from_here(shipped("tools/run_stages.py"))} {args.project}')
 
 
 def nested(options: dict[str, Any]) -> dict[str, Any]:

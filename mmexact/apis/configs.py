@@ -19,6 +19,14 @@ def shipped(inside: str) -> Path:
     return installed if installed.exists() else PACKAGE.parent / inside
 
 
+def from_here(path: Path) -> str:
+    """Name a file as a user types it in the working folder."""
+    try:
+        return os.path.relpath(path)
+    except ValueError:  # on another drive of Windows
+        return str(path)
+
+
 def read_config(path: str | os.PathLike[str], options: Mapping[str, Any] | None = None) -> Config:
     """Read a config, whether or not it describes a user's own area.
 

@@ -1,6 +1,5 @@
 """Stages that run one after the other: finished ones are skipped, interrupted ones go on."""
 
-import os
 import shlex
 import shutil
 import subprocess
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmexact.apis.configs import shipped
+from mmexact.apis.configs import from_here, shipped
 from mmexact.masks import ResumableFolder
 
 NOT_WHOLE = (OSError, ValueError, LookupError)
@@ -88,7 +87,7 @@ class StageRunner:
             print(f'{headline}: finished before, skipped', flush=True)
         else:
             script = shipped(f'tools/{stage.script}')
-            command = shlex.join(['python', os.path.relpath(script), *stage.arguments])
+            command = shlex.join(['python', from_here(script), *stage.arguments])
             print(f'\n{headline}\n$ {command}', flush=True)
             start = time.monotonic()
             try:

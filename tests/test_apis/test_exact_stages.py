@@ -77,6 +77,7 @@ def test_metrics_are_numbers_between_their_bounds(metrics):
             assert 0 <= metrics[key][name] <= 100
     for key in ('pseudo_masks', 'raw_cams'):
         assert metrics[key]['background_score'] == pytest.approx(0.33)
+        assert metrics[key]['hindsight_OA'] >= metrics[key]['OA']
         assert 0 <= metrics[key]['hindsight_score'] <= 0.59
     assert 0 <= metrics['classifier']['mAP'] <= 100
     assert list(metrics['seconds']) == STAGES
