@@ -11,14 +11,9 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.utils import ProgressBar
 
+from mmexact.apis.blocks import BLOCK_WINDOWS, plan_blocks
 from mmexact.apis.command_line import config_parser, load_config
-from mmexact.apis.inference import (
-    BLOCK_WINDOWS,
-    build_scenes,
-    load_segmentor,
-    plan_blocks,
-    predict_scene,
-)
+from mmexact.apis.inference import build_scenes, load_segmentor, predict_scene
 from mmexact.masks import ResumableFolder, config_digest, map_files, weights_digest
 from mmexact.masks.maps import count_classes
 

@@ -1,50 +1,11 @@
-"""Labels of windows: which crops occur, masks and their checks.
-
-Class 0 is the background, unless a dataset says ``background=False``: then all classes are crops.
-"""
+"""Labels and sample ids in tables and lists, and labels renumbered."""
 
 import csv
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
-from einops import rearrange
-
-from mmexact.sits import Window
-
-PRESENCE = 0.01
-"""A crop occurs in a window when strictly more than this share of the pixels carry it."""
-
-
-def presence(
-    mask: np.ndarray,
-    windows: Sequence[Window],
-    num_crops: int,
-    background: bool = True,
-) -> np.ndarray:
-    """Derive image-level labels from a mask (METHOD section 1).
-
-    Args:
-        mask: (H, W) uint8, index of the class, 255 ignored. Ignored counts as no crop.
-        windows: A grid of equal windows, row-major from the top left.
-        num_crops: K.
-        background: Whether class 0 is the background and crops are 1..K, or crops are 0..K - 1.
-
-    Returns:
-        (windows, K) float32: 1 where more than 1 % of the window's pixels carry the crop.
-    """
-    row, column, height, width = windows[-1]
-    columns = (column + width) // width
-    counts = []
-    # A row of windows at a time, because counting takes 16 bytes per pixel.
-    for top in range(0, row + 1, height):
-        tiles = rearrange(
-            mask[top : top + height, : column + width], 'h (columns w) -> columns (h w)', w=width
-        )
-        numbered = tiles + 256 * np.arange(columns)[:, None]
-        counts.append(np.bincount(numbered.ravel(), minlength=256 * columns).reshape(-1, 256))
-    crops = np.concatenate(counts)[:, background : background + num_crops]
-    return (crops > PRESENCE * (height * width)).astype(np.float32)
+from mmengine import list_from_file
 
 
 def read_table(
@@ -122,6 +83,34 @@ def read_image_labels(
             )
         labels[sample_id] = np.isin(crops, names).astype(np.float32)
     return labels
+
+
+def read_ids(path: str) -> list[str]:
+    """Read the sample ids of an ``ann_file``, one per line.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f'{os.path.abspath(path)}: no such ann_file; expected a text file with one sample id '
+            f'per line'
+        )
+    return [line.strip() for line in list_from_file(path) if line.strip()]
+
+
+def check_ids(wanted: Collection[str], known: Collection[str], path: str) -> None:
+    """Refuse sample ids of a file that are not in the data.
+
+    Raises:
+        ValueError: Says how many there are, the first, and an example of one that would do.
+    """
+    unknown = [sample_id for sample_id in wanted if sample_id not in known]
+    if unknown:
+        raise ValueError(
+            f'{path}: {len(unknown)} of {len(wanted)} sample ids are not in the data, first '
+            f'{unknown[0]!r}; expected ids such as {next(iter(known), None)!r}'
+        )
 
 
 def map_labels(mask: np.ndarray, label_map: dict[int, int] | None) -> np.ndarray:

@@ -6,45 +6,16 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from mmengine import list_from_file
 from mmengine.dataset import Compose
 from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from mmexact.datasets.labels import presence, read_image_labels
+from mmexact.datasets.labels import check_ids, read_ids, read_image_labels
 from mmexact.datasets.reader import PatchReader
 from mmexact.datasets.transforms.loading import LoadSITSAnnotations
+from mmexact.datasets.windows import presence, window_grid
 from mmexact.masks import open_masks
-from mmexact.sits import Window
-
-
-def window_grid(size: tuple[int, int], window_size: int | None, patch: str) -> list[Window]:
-    """Cut a patch into square windows, row-major from the top left.
-
-    What does not fill a window at the right and at the bottom is dropped, as in PASTIS24.
-
-    Args:
-        size: (height, width) of the patch in pixels.
-        window_size: Side of a window and distance between windows; None keeps the patch whole.
-        patch: Name of the patch, for the message.
-
-    Raises:
-        ValueError: No window fits into the patch.
-    """
-    height, width = size
-    if window_size is None:
-        return [(0, 0, height, width)]
-    if not 0 < window_size <= min(height, width):
-        raise ValueError(
-            f'{patch}: the patch has {height} x {width} pixels, window_size={window_size} does not '
-            f'fit; choose window_size between 1 and {min(height, width)}, or None for whole patches'
-        )
-    return [
-        (row, column, window_size, window_size)
-        for row in range(0, height - window_size + 1, window_size)
-        for column in range(0, width - window_size + 1, window_size)
-    ]
 
 
 @DATASETS.register_module()
@@ -196,7 +167,7 @@ class SITSDataset(BaseSegDataset):
     def _label(self, chosen: list[dict[str, Any]], known: Collection[str]) -> list[dict[str, Any]]:
         path = os.path.join(self.data_root or '', str(self.image_labels_file))
         labels = read_image_labels(path, self._metainfo['classes'], self.background)
-        self._check_ids(list(labels), known, path)
+        check_ids(labels, known, path)
         labelled = [
             dict(info, gt_score=labels[info['sample_id']])
             for info in chosen
@@ -205,26 +176,12 @@ class SITSDataset(BaseSegDataset):
         print_log(f'{path}: lists {len(labelled)} of {len(chosen)} windows', 'current')
         return labelled
 
-    @staticmethod
-    def _check_ids(wanted: list[str], known: Collection[str], path: str) -> None:
-        unknown = [sample_id for sample_id in wanted if sample_id not in known]
-        if unknown:
-            raise ValueError(
-                f'{path}: {len(unknown)} of {len(wanted)} sample ids are not in the data, first '
-                f'{unknown[0]!r}; expected ids such as {next(iter(known), None)!r}'
-            )
-
     def _select(self, data_list: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        if not os.path.isfile(self.ann_file):
-            raise FileNotFoundError(
-                f'{os.path.abspath(self.ann_file)}: no such ann_file; expected a text file with '
-                f'one sample id per line'
-            )
-        wanted = [line.strip() for line in list_from_file(self.ann_file) if line.strip()]
+        by_id = {info['sample_id']: info for info in data_list}
+        wanted = read_ids(self.ann_file)
         if self.maps_patches:
             wanted = list(dict.fromkeys(sample_id.rpartition('_')[0] for sample_id in wanted))
-        by_id = {info['sample_id']: info for info in data_list}
-        self._check_ids(wanted, by_id, self.ann_file)
+        check_ids(wanted, by_id, self.ann_file)
         return [by_id[sample_id] for sample_id in wanted]
 
     def filter_data(self) -> list[dict[str, Any]]:

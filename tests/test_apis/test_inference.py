@@ -10,13 +10,8 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from rasterio.errors import NotGeoreferencedWarning
 
-from mmexact.apis.inference import (
-    build_scenes,
-    load_segmentor,
-    plan_blocks,
-    predict_scene,
-    split_axis,
-)
+from mmexact.apis.blocks import plan_blocks, split_axis
+from mmexact.apis.inference import build_scenes, load_segmentor, predict_scene
 from tests.cubes import make_cube, write_cube
 from tests.data import CORNER, SIZE, write_pastis, write_pastis24, write_raster
 from tests.scenes import CORNER_SIDE, NODATA, write_scenes

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from mmexact.datasets import PASTISDataset
-from mmexact.datasets.labels import map_labels, presence
-from mmexact.datasets.sits_dataset import window_grid
+from mmexact.datasets.labels import map_labels
 from mmexact.datasets.transforms.loading import load_mask
+from mmexact.datasets.windows import presence, window_grid
 from tests.data import SIZE, write_json, write_pastis
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from mmexact.datasets.numpy_files import npy_shape, read_planes, save_array
-from mmexact.datasets.sits_dataset import window_grid
+from mmexact.datasets.windows import window_grid
 from mmexact.masks.folder import MANIFEST, ResumableFolder
 from mmexact.sits import Window, cut
 

@@ -11,7 +11,8 @@ from mmseg.registry import DATASETS
 from mmexact.datasets.rasters.reader import LabelRaster, RasterReader
 from mmexact.datasets.rasters.search import find_series
 from mmexact.datasets.rasters.settings import Search
-from mmexact.datasets.sits_dataset import SITSDataset, window_grid
+from mmexact.datasets.sits_dataset import SITSDataset
+from mmexact.datasets.windows import window_grid
 from mmexact.sits import IGNORED
 
 DRAWS = 100

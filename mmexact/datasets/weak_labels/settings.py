@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from mmexact.datasets.labels import PRESENCE
+from mmexact.datasets.windows import PRESENCE
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from tfrecord.reader import tfrecord_loader
 
-from mmexact.datasets.labels import presence
 from mmexact.datasets.mtlcc.index import TileIndex
 from mmexact.datasets.mtlcc.mtlcc import CLASSES, MTLCCDataset, TileReader
 from mmexact.datasets.mtlcc.tiles import load_tile, read_bands
 from mmexact.datasets.synthetic.mtlcc_tree import write_mtlcc_tree, write_pickle, write_tfrecord
 from mmexact.datasets.transforms.loading import LoadSITS, LoadSITSAnnotations, PackSITSInputs
+from mmexact.datasets.windows import presence
 from tests.mtlcc_data import DAYS, tile_arrays, write_mtlcc
 
 STRIPES = np.repeat([0, 1, 26, 4], 3)[None].repeat(12, 0)
