@@ -21,6 +21,7 @@ from mmexact.masks.maps import pixel_hectares, read_map
 from mmexact.sits import IGNORED
 from mmexact.visualization.figures import plot_bars, plot_classes, plot_curves
 from mmexact.visualization.pages import write_page
+from mmexact.visualization.pictures import Palette
 
 STAGES = {
     'cls': ('classifier', 'Classifier', 'validation windows'),
@@ -39,7 +40,7 @@ SCORES = (
 
 
 def write_report(
-    path: Path, configs: Mapping[str, Config], records: Mapping[str, Any], note: str = ''
+    path: Path, configs: Mapping[str, Config], records: Mapping[str, Any]
 ) -> dict[str, str]:
     """Write the page, and all figures beside it as ``metrics.json``.
 
@@ -54,7 +55,6 @@ def write_report(
             ``cls``, ``pseudo_masks``, ``seg`` and ``maps``; with pixel labels ``seg_test``; to
             compare with ``raw_cams``, ``seg_full`` and ``full_test``. Results of trainings hold a
             ``checkpoint``, those of :data:`STAGES` their ``scores``.
-        note: What else to say at the top of the page.
 
     Returns:
         The figures that matter, by what they are.
@@ -77,7 +77,6 @@ def write_report(
         title='A crop map from image-level labels',
         windows=len(windows),
         crops=len(meta['classes']) - windows.background,
-        note=note,
         cards=cards,
         stages=[stage for stage in STAGES.values() if stage[0] in metrics],
         metrics=metrics,
@@ -135,7 +134,7 @@ def score_classes(masks: Path, tested: SITSDataset) -> dict[str, float | None]:
 
 
 def plot_all(
-    folder: Path, records: Mapping[str, Any], metrics: Mapping[str, Any], palette: Any
+    folder: Path, records: Mapping[str, Any], metrics: Mapping[str, Any], palette: Palette
 ) -> dict[str, Figure]:
     """Plot IoU by class, masks under all background scores, areas and losses, by caption."""
     plots, pseudo = {}, records['pseudo_masks']['result'].get('scores') or {}

@@ -59,17 +59,16 @@ def plot_classes(ious: Mapping[str, Mapping[str, float | None]]) -> Figure:
         ious: Percent (None where a class does not occur) by class, by title of the map.
     """
     classes = list(next(iter(ious.values())))
-    figure, (axis,) = new_figure(9, 3.6)
+    rotation = 90 if len(classes) > 10 else 0
+    figure, (axis,) = new_figure(9, 4.8 if rotation else 3.6)
     width = 0.8 / len(ious)
     for number, (title, values) in enumerate(ious.items()):
         places = np.arange(len(classes)) + (number - (len(ious) - 1) / 2) * width
         axis.bar(places, [values[name] or 0 for name in classes], width * 0.92, label=title)
-        for place, name in zip(places, classes, strict=True):
-            if values[name] is None:
-                axis.text(place, 1, 'n/a', ha='center', fontsize='x-small', color=MUTED)
-    crowded = len(classes) > 10
-    names = classes if crowded else [name.replace(' ', '\n', 1) for name in classes]
-    axis.set_xticks(range(len(classes)), names, rotation=90 if crowded else 0)
+        for place in places[[values[name] is None for name in classes]]:
+            axis.text(place, 1, 'n/a', size='x-small', color=MUTED, ha='center', rotation=rotation)
+    names = classes if rotation else [name.replace(' ', '\n', 1) for name in classes]
+    axis.set_xticks(range(len(classes)), names, rotation=rotation)
     axis.set(ylim=(0, 100), ylabel='IoU (%)')
     axis.legend(frameon=False, ncols=len(ious), loc='lower center', bbox_to_anchor=(0.5, 1.0))
     return figure

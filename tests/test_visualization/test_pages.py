@@ -34,7 +34,6 @@ class TestReport:
             title='Wheat & <barley>',
             windows=12345,
             crops=2,
-            note='',
             cards={'mIoU of the masks': '61.2 %'},
             stages=[('classifier', 'Classifier', 'A'), ('segmentor', 'Segmentor', 'B & C')],
             figures={'losses': plot_curves({'one': {'loss': [(1, 2.0), (2, 1.0)]}}, 'x', 'y')},
