@@ -1,17 +1,14 @@
-"""Batches on their way from worker processes, in memory files that are used again and again.
+"""Batches on their way from worker processes, in shared memory that is used again and again.
 
 torch passes every tensor of a batch in a shared memory file of its own. For 48 windows with their
 labels that is a hundred new files, each to be announced over a socket and filled with fresh pages:
 more work than loading the windows. Here a batch is one pickle, whose arrays lie side by side in one
-file; the main process copies them out, and the worker writes a later batch over them.
+shared tensor; the main process copies them out, and the worker writes a later batch over them.
 """
 
-import mmap
-import os
 import pickle
 from collections.abc import Callable, Sequence
 from io import BytesIO
-from multiprocessing.reduction import DupFd
 from typing import Any
 
 import numpy as np
@@ -21,11 +18,13 @@ from mmengine.registry import FUNCTIONS
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-AVAILABLE = hasattr(os, 'memfd_create')  # Linux
-SMALL = 4096
-"""Bytes up to which an array stays inside the pickle."""
-
+SMALL = 2**16
+"""Bytes up to which an array stays inside the pickle, and so keeps no batch in memory."""
+ALIGNMENT = 64
 FREE, TAKEN = 0, 1
+
+_memories: list[Tensor] = []
+"""Shared bytes of this worker process; the first byte says whether a batch waits in them."""
 
 
 class _BatchPickler(pickle.Pickler):
@@ -38,36 +37,8 @@ class _BatchPickler(pickle.Pickler):
         return NotImplemented
 
 
-class _MemoryFile:
-    """A file in memory; its first byte says whether a batch waits in it."""
-
-    def __init__(self) -> None:
-        self.descriptor = os.memfd_create('batch')
-        self.memory = self._map(mmap.PAGESIZE)
-
-    def _map(self, size: int) -> mmap.mmap:
-        os.ftruncate(self.descriptor, size)
-        return mmap.mmap(self.descriptor, size)
-
-    def is_free(self) -> bool:
-        return self.memory[0] == FREE
-
-    def write(self, chunks: Sequence[memoryview]) -> None:
-        size = 1 + sum(chunk.nbytes for chunk in chunks)
-        if size > len(self.memory):
-            self.memory = self._map(size + size // 4)  # later batches may be a little larger
-        self.memory[0] = TAKEN
-        offset = 1
-        for chunk in chunks:
-            self.memory[offset : offset + chunk.nbytes] = chunk.cast('B')
-            offset += chunk.nbytes
-
-
-_files: list[_MemoryFile] = []  # of this worker process
-
-
 class _Parcel:
-    """A batch in a memory file. Pickled in a worker, it is the batch itself in the main process."""
+    """A batch in shared memory. Pickled in a worker, it is the batch itself in the main process."""
 
     def __init__(self, batch: Any) -> None:
         arrays: list[memoryview] = []
@@ -81,41 +52,49 @@ class _Parcel:
         pickled = BytesIO()
         _BatchPickler(pickled, protocol=5, buffer_callback=stays_inside).dump(batch)
         chunks = [pickled.getbuffer(), *arrays]
-        self.sizes = [chunk.nbytes for chunk in chunks]
-        free = [file for file in _files if file.is_free()]
-        if not free:
-            free = [_MemoryFile()]
-            _files.extend(free)
-        self.file = free[0]
-        self.file.write(chunks)
+        self.places: list[tuple[int, int]] = []
+        end = ALIGNMENT
+        for chunk in chunks:
+            self.places.append((end, end + len(chunk)))
+            end += -(-len(chunk) // ALIGNMENT) * ALIGNMENT
+        self.memory = _take(end)
+        values = self.memory.numpy()
+        for (start, end), chunk in zip(self.places, chunks, strict=True):
+            values[start:end] = np.frombuffer(chunk, np.uint8)
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return _unpack, (DupFd(self.file.descriptor), self.sizes)
+        return _unpack, (self.memory, self.places)
 
 
-def _unpack(duplicate: Any, sizes: Sequence[int]) -> Any:
-    """Copy a batch out of the memory file of a worker, and give the file back."""
-    descriptor = duplicate.detach()
-    try:
-        chunks, offset = [], 1
-        for size in sizes:
-            chunk = np.empty(size, np.uint8).data
-            os.preadv(descriptor, (chunk,), offset)
-            chunks.append(chunk)
-            offset += size
-        os.pwrite(descriptor, bytes([FREE]), 0)
-    finally:
-        os.close(descriptor)
-    return pickle.loads(chunks[0], buffers=chunks[1:])
+def _take(size: int) -> Tensor:
+    """Take memory that no batch waits in, new one where there is none as large."""
+    for memory in [memory for memory in _memories if memory[0] == FREE]:
+        if len(memory) >= size:
+            break
+        _memories[:] = [other for other in _memories if other is not memory]
+    else:
+        # Later batches may be a little larger.
+        memory = torch.empty(size + size // 4, dtype=torch.uint8).share_memory_()
+        _memories.append(memory)
+    memory[0] = TAKEN
+    return memory
+
+
+def _unpack(memory: Tensor, places: Sequence[tuple[int, int]]) -> Any:
+    """Copy a batch out of the memory of a worker, and give the memory back."""
+    values = memory[: places[-1][1]].clone().numpy()
+    memory[0] = FREE
+    pickled, *arrays = (values[start:end].data for start, end in places)
+    return pickle.loads(pickled, buffers=arrays)
 
 
 @FUNCTIONS.register_module()
 def sits_collate(samples: Sequence[Any]) -> Any:
     """Collate samples into lists as MMEngine's ``pseudo_collate`` does, faster with workers.
 
-    Set ``collate_fn=dict(type='sits_collate')`` in a data loader. In a worker process (on Linux)
-    the batch takes the quick way to the main process that this module describes. Its tensors are
-    the main process's own in either case.
+    Set ``collate_fn=dict(type='sits_collate')`` in a data loader. In a worker process the batch
+    takes the quick way to the main process that this module describes. Its tensors are the main
+    process's own in either case.
     """
     batch = pseudo_collate(samples)
-    return _Parcel(batch) if AVAILABLE and get_worker_info() is not None else batch
+    return batch if get_worker_info() is None else _Parcel(batch)
