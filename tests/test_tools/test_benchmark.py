@@ -4,9 +4,8 @@ Prototypes do not move here: ours and the plain code draw other random assignmen
 """
 
 import re
-import subprocess
 import sys
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,13 +15,16 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch.testing import assert_close
 
+from mmexact.apis.configs import shipped
 from mmexact.pseudo_labels import confusion_by_score, confusion_scores, score_histogram
 from tests.toy_classifier import toy_config, write_tree
 
-TOOLS = Path(__file__).parents[2] / 'tools/benchmarks'
-sys.path.insert(0, str(TOOLS))
+sys.path.insert(0, str(shipped('tools/benchmarks')))
 
-from plain_exact import PlainExact, PlainSegmentor, sweep  # noqa: E402
+import benchmark
+import benchmark_cases
+import benchmark_loop
+from plain_exact import PlainExact, PlainSegmentor, sweep
 
 BANDS, CROPS, DATES, SIZE = 2, 3, 4, 8
 
@@ -72,7 +74,7 @@ def test_the_plain_classifier_computes_the_same(residual, prototypes):
     ]  # fmt: skip
     losses = ours.loss(windows(), samples)
     assert (losses['loss_clue'] > 0) == prototypes
-    total = plain.loss(windows(), labels, prototypes)
+    total = plain.loss(windows(), labels)
     assert_close(total, sum(losses.values()))
     total.backward()
     sum(losses.values()).backward()
@@ -125,41 +127,74 @@ def test_the_plain_sweep_finds_the_same_accuracies(tmp_path):
     assert len(set(expected.tolist())) >= 4
 
 
-def test_the_loop_is_timed_and_leaves_nothing_behind(tmp_path):
+SMALL = dict(size='medium', batch=1, dates=3, classes=2, window=4)
+
+
+@pytest.mark.parametrize('code', ['plain', 'ours'])
+@pytest.mark.parametrize('task', ['train', 'cam', 'segmentor'])
+def test_every_kind_of_work_can_be_repeated(task, code):
+    precision = 'float32' if code == 'plain' else 'bfloat16'
+    work = benchmark_cases.prepare(
+        benchmark_cases.Case(task=task, code=code, precision=precision, **SMALL)
+    )
+    work()
+    work()
+
+
+def test_series_are_padded_as_the_case_says():
+    case = benchmark_cases.Case(lengths=(2, 4, 3, 3), **SMALL | dict(batch=2, dates=6))
+    padded = next(benchmark_cases._batches(case))
+    assert padded.shape == (2, 6 * 11, 4, 4)
+    days = padded.unflatten(1, (6, 11))[:, :, 10, 0, 0]
+    assert days.tolist() == [[5, 360, 0, 0, 0, 0], [5, 123, 242, 360, 0, 0]]
+    batches = benchmark_cases._batches(replace(case, masked=True))
+    assert [next(batches).shape[1] for _ in range(3)] == [4 * 11, 3 * 11, 4 * 11]
+
+
+def test_variants_take_turns_in_processes_of_their_own(monkeypatch, capsys):
+    small = {
+        title: tuple(replace(case, batch=3, window=4) for case in cases)
+        for title, cases in benchmark.STEPS.items()
+        if 'sweep' in title
+    }
+    monkeypatch.setattr(benchmark, 'STEPS', small)
+    arguments = ['benchmark.py', 'steps', '--only', 'sweep', '--rounds', '1']
+    monkeypatch.setattr(sys, 'argv', arguments)
+    benchmark.main()
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line.split('|')[1].strip() for line in lines if '| ' in line[:2]]
+    assert rows == ['variant', 'plain, float32', 'ours, float32']
+    monkeypatch.setattr(sys, 'argv', ['benchmark.py', 'steps', '--only', 'nothing'])
+    with pytest.raises(SystemExit):
+        benchmark.main()
+    assert 'no such table' in capsys.readouterr().err
+
+
+def test_tables_and_pictures_of_figures_worked_out_by_hand(tmp_path, capsys):
+    plain, ours = (
+        benchmark.Measured(benchmark_cases.Case(code=code), seconds, memory)
+        for code, seconds, memory in (('plain', [3.0, 2.0, 4.0], 2.0), ('ours', [1.5], 0.5))
+    )
+    benchmark.print_table([plain, ours])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2:] == [
+        '| plain, float32 | 3 (2) | 1 | 2.00 | 100 % |',
+        '| ours, float32 | 1.5 (1.5) | 2 | 0.50 | 25 % |',
+    ]
+    points = {field: [[plain, ours]] * 3 for field in benchmark.CURVES}
+    benchmark.draw_sizes(points, tmp_path / 'sizes.png')
+    assert (tmp_path / 'sizes.png').stat().st_size > 10_000
+
+
+def test_the_loop_is_timed_and_leaves_nothing_behind(tmp_path, monkeypatch, capsys):
     config = tmp_path / 'toy.py'
     toy_config(write_tree(tmp_path / 'PASTIS'), tmp_path / 'run').dump(config)
-    run = subprocess.run(
-        [
-            sys.executable,
-            str(TOOLS / 'benchmark_loop.py'),
-            str(config),
-            '--iterations',
-            '3',
-            '--amp',
-        ],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
+    monkeypatch.setattr(
+        sys, 'argv', ['benchmark_loop.py', str(config), '--iterations', '3', '--amp']
     )
-    assert run.returncode == 0, run.stderr
-    shares = [
-        float(share)
-        for share in re.findall(r'([\d.]+) % (?:of the time )?in the model', run.stdout)
-    ]
+    benchmark_loop.main()
+    printed = capsys.readouterr().out
+    shares = re.findall(r'([\d.]+) % (?:of the time )?in the model', printed)
     assert len(shares) == 2
-    assert all(0 < share < 100 for share in shares)
+    assert all(0 < float(share) < 100 for share in shares)
     assert sorted(path.name for path in tmp_path.iterdir()) == ['PASTIS', 'toy.py']
-
-
-def test_the_tool_prints_a_table():
-    arguments = ['steps', '--only', 'sweep', '--rounds', '1']
-    script = str(TOOLS / 'benchmark.py')
-    run = subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    rows = [line.split('|')[1].strip() for line in run.stdout.splitlines() if '| ' in line[:2]]
-    assert rows == ['variant', 'plain, float32', 'ours, float32']
-    wrong = subprocess.run(
-        [sys.executable, script, 'steps', '--only', 'nothing'], capture_output=True, text=True
-    )
-    assert wrong.returncode == 2
-    assert 'no such table' in wrong.stderr

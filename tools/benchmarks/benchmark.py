@@ -11,25 +11,20 @@ only float32 is timed.
     python tools/benchmarks/benchmark.py sizes --out docs/images/performance.png
 """
 
-import json
+import multiprocessing
 import statistics
-import subprocess
-import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import matplotlib
+import benchmark_cases
 import numpy as np
 from benchmark_cases import Case
+from matplotlib.figure import Figure
 
 from mmexact.engine.optim_wrapper import computes_bfloat16
-
-matplotlib.use('Agg')
-from matplotlib import pyplot as plt
-
-CASES_SCRIPT = Path(__file__).with_name('benchmark_cases.py')
 
 # As in PASTIS: 33 to 61 dates, of which the recipe keeps 60. One pool, 8 batches, of the batch
 # sampler.
@@ -88,22 +83,16 @@ CURVES: dict[str, tuple[tuple[int, ...], str]] = {
 
 @dataclass
 class Measured:
-    """What one variant took."""
+    """What one variant took: seconds of its steps, and peak memory above the interpreter's (GB)."""
 
     case: Case
     seconds: list[float]
-    interpreter_gb: float
-    peak_gb: float
+    memory: float
 
     @property
     def median(self) -> float:
         """Median seconds of a step."""
         return statistics.median(self.seconds)
-
-    @property
-    def memory(self) -> float:
-        """Peak memory above the interpreter's, in GB."""
-        return self.peak_gb - self.interpreter_gb
 
     @property
     def name(self) -> str:
@@ -127,39 +116,23 @@ def measure(cases: tuple[Case, ...], rounds: int) -> list[Measured]:
         cases: Variants of the same work.
         rounds: Steps of each that count; two before them warm up.
     """
-    workers = [
-        subprocess.Popen(
-            [sys.executable, str(CASES_SCRIPT), json.dumps(asdict(case))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for case in cases
+    # Processes that start anew: their memory is that of their case.
+    start_anew = multiprocessing.get_context('spawn')
+    workers = [ProcessPoolExecutor(1, start_anew) for _ in cases]
+    before = [
+        worker.submit(benchmark_cases.start, case).result()
+        for worker, case in zip(workers, cases, strict=True)
     ]
-    # A round of a case with several batches is all of them.
-    steps = [max(1, len(case.lengths) // case.batch) for case in cases]
-    seconds: list[list[float]] = [[] for _ in cases]
-    for number in range(rounds + 2):
-        for worker, count, taken in zip(workers, steps, seconds, strict=True):
-            total = sum(_step(worker) for _ in range(count))
-            if number >= 2:
-                taken.append(total / count)
-    results = []
-    for case, worker, taken in zip(cases, workers, seconds, strict=True):
-        output, _ = worker.communicate()
-        results.append(Measured(case, taken, **json.loads(output)))
-    return results
-
-
-def _step(worker: subprocess.Popen) -> float:
-    assert worker.stdin is not None
-    assert worker.stdout is not None
-    worker.stdin.write('\n')
-    worker.stdin.flush()
-    answer = worker.stdout.readline()
-    if not answer:
-        raise SystemExit(f'{CASES_SCRIPT.name} {worker.args} failed, see above')
-    return float(answer)
+    rows = [
+        [worker.submit(benchmark_cases.step).result() for worker in workers]
+        for _ in range(rounds + 2)
+    ]
+    peaks = [worker.submit(benchmark_cases.peak_gb).result() for worker in workers]
+    for worker in workers:
+        worker.shutdown()
+    seconds = [list(column) for column in zip(*rows[2:], strict=True)]
+    memory = [peak - first for peak, first in zip(peaks, before, strict=True)]
+    return [Measured(*values) for values in zip(cases, seconds, memory, strict=True)]
 
 
 def print_table(results: list[Measured]) -> None:
@@ -194,9 +167,10 @@ def measure_sizes(rounds: int) -> dict[str, list[list[Measured]]]:
 
 def draw_sizes(points: dict[str, list[list[Measured]]], path: Path) -> None:
     """Plot time and memory per window against dates, crops and window size."""
-    figure, axes = plt.subplots(2, len(CURVES), figsize=(11, 6), layout='constrained', sharey='row')
+    figure = Figure((11, 6), dpi=110, layout='constrained')
+    axes = figure.subplots(2, len(CURVES), sharey='row')
     for column, (field, (values, label)) in enumerate(CURVES.items()):
-        for style, runs in zip(('o-', 's-', '^-'), zip(*points[field], strict=True), strict=True):
+        for style, runs in zip(('o-', 's-', '^-'), zip(*points[field], strict=True), strict=False):
             seconds = [run.median / run.case.batch for run in runs]
             memory = [run.memory / run.case.batch for run in runs]
             axes[0, column].plot(values, seconds, style, label=runs[0].name)
@@ -212,7 +186,7 @@ def draw_sizes(points: dict[str, list[list[Measured]]], path: Path) -> None:
     axes[0, 0].legend(fontsize=8)
     figure.suptitle('Training step of the full-size classifier')
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path)
     print(f'wrote {path}')
 
 

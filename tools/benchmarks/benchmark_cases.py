@@ -1,50 +1,40 @@
-"""What benchmark.py times: one model at work in a process of its own, told when to take a step.
+"""What benchmark.py times: one model at work, in a process of its own."""
 
-Run by benchmark.py as ``python benchmark_cases.py CASE``, with a :class:`Case` as JSON. Answers
-every line of its standard input with the seconds that one piece of work took, and the end of the
-input with the process's peak memory.
-"""
-
-import json
 import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import plain_exact
 import torch
-from mmengine.config import Config
+from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+from torch import Tensor
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
-
-import plain_exact  # noqa: E402
-
-import mmexact  # noqa: E402, F401
-from mmexact.engine.process import keep_freed_memory  # noqa: E402
-from mmexact.pseudo_labels import (  # noqa: E402
+from mmexact.apis.configs import read_config, shipped
+from mmexact.engine.process import keep_freed_memory
+from mmexact.pseudo_labels import (
     BACKGROUND_SCORES,
     confusion_by_score,
     confusion_scores,
     score_histogram,
 )
 
+BANDS = 10
 SIZES: dict[str, dict[str, Any]] = {
     'full': {},
     'medium': dict(embed_dims=64, temporal_depth=4, spatial_depth=2, head_dims=16),
 }
 
 
-@dataclass
+@dataclass(frozen=True)
 class Case:
     """One kind of work.
 
@@ -54,11 +44,11 @@ class Case:
         code: 'plain' or 'ours'.
         precision: 'float32' or 'bfloat16'.
         batch: Windows per step; for the sweep, windows in all.
-        size: Which classifier, see :data:`SIZES`.
+        size: Which network, see :data:`SIZES`.
         dates: Dates of every series.
         lengths: Dates of the series one by one; a step takes ``batch`` of them after the other.
         masked: Hide padded dates and pad to the longest of a batch, instead of to ``dates``.
-        classes: Crops.
+        classes: Crops; the segmentor maps the background as well.
         window: Side of the windows in pixels.
         prototypes: Whether the prototypes have started.
         checkpointing: Whether to compute the forward pass twice to save memory.
@@ -77,122 +67,99 @@ class Case:
     prototypes: bool = True
     checkpointing: bool = False
 
+    @property
+    def config(self) -> ConfigDict:
+        """Config of the model."""
+        name = 'seg_tsvit' if self.task == 'segmentor' else 'exact_tsvit'
+        model = read_config(shipped(f'configs/_base_/models/{name}.py')).model
+        model.backbone.update(
+            SIZES[self.size],
+            img_size=self.window,
+            mask_padding=self.masked,
+            with_cp=self.checkpointing,
+            num_classes=self.classes + (self.task == 'segmentor'),
+        )
+        dims = model.backbone.embed_dims
+        if self.task == 'segmentor':
+            model.decode_head.update(in_channels=dims, num_classes=self.classes + 1)
+        else:
+            model.spatial_clue_head.update(embed_dims=dims, num_classes=self.classes)
+            model.cls_head.update(embed_dims=dims)
+        return model
 
-def prepare(case: Case) -> Callable[[], None]:
+
+def prepare(case: Case) -> Callable[[], Any]:
     """Build what a case needs and return its piece of work."""
     if case.task == 'sweep':
         return _sweep(case)
     init_default_scope('mmseg')
     torch.manual_seed(0)
-    name = 'seg_tsvit' if case.task == 'segmentor' else 'exact_tsvit'
-    config = Config.fromfile(ROOT / f'configs/_base_/models/{name}.py').model
-    config.backbone.update(img_size=case.window, mask_padding=case.masked)
-    if case.code == 'ours':
-        config.backbone.with_cp = case.checkpointing
-    dims = SIZES[case.size].get('embed_dims', 128)
-    config.backbone.update(SIZES[case.size])
-    if case.task == 'segmentor':
-        config.backbone.num_classes = config.decode_head.num_classes = 19
-        return _segmentor(case, config)
-    config.backbone.num_classes = config.spatial_clue_head.num_classes = case.classes
-    config.spatial_clue_head.embed_dims = config.cls_head.embed_dims = dims
-    return _classifier(case, config)
-
-
-def _classifier(case: Case, config: Config) -> Callable[[], None]:
-    ours = MODELS.build(config)
-    state = ours.state_dict()
-    state['spatial_clue_head.step'] += ours.spatial_clue_head.start_iter * case.prototypes
-    ours.load_state_dict(state)
-    labels = torch.zeros(case.batch, case.classes)
-    labels[:, : max(1, case.classes // 4)] = 1
-    samples = [
-        SegDataSample(
-            gt_score=row, metainfo=dict(img_shape=(case.window,) * 2, ori_shape=(case.window,) * 2)
-        )
-        for row in labels
-    ]
-    batches = _batches(case, bands=10)
+    config, batches = case.config, _batches(case)
+    model = MODELS.build(config)
+    if case.task != 'segmentor' and case.prototypes:
+        state = model.state_dict()
+        state['spatial_clue_head.step'] += config.spatial_clue_head.start_iter
+        model.load_state_dict(state)
+    labels, samples = _labels(case)
     if case.code == 'plain':
-        plain = plain_exact.PlainExact(config)
-        plain.load_state_dict(ours.state_dict())
-        model: torch.nn.Module = plain
-        loss = lambda inputs: plain.loss(inputs, labels, case.prototypes)  # noqa: E731
-        cam = lambda inputs: plain.cam(inputs, labels)  # noqa: E731
-    else:
-        model = ours
-        loss = lambda inputs: sum(ours.loss(inputs, samples).values())  # noqa: E731
-        cam = lambda inputs: ours.predict(inputs, samples)  # noqa: E731
-    if case.task == 'train':
-        return _training(model, loss, batches, case.precision)
-    model.eval()
-
-    def work() -> None:
-        with torch.no_grad(), _autocast(case.precision):
-            cam(next(batches))
-
-    return work
-
-
-def _segmentor(case: Case, config: Config) -> Callable[[], None]:
-    ours = MODELS.build(config)
-    masks = torch.randint(config.decode_head.num_classes, (case.batch, case.window, case.window))
-    batches = _batches(case, bands=10)
-    if case.code == 'plain':
-        plain = plain_exact.PlainSegmentor(config)
-        plain.load_state_dict(ours.state_dict())
-        return _training(plain, lambda inputs: plain.loss(inputs, masks), batches, case.precision)
-    samples = []
-    for mask in masks:
-        sample = SegDataSample()
-        sample.set_data(dict(gt_sem_seg=PixelData(data=mask[None])))
-        samples.append(sample)
-    return _training(
-        ours,
-        lambda inputs: ours.loss(inputs, samples)['decode.loss_ce'],
-        batches,
-        case.precision,
-    )
-
-
-def _training(
-    model: torch.nn.Module,
-    loss: Callable[[torch.Tensor], torch.Tensor],
-    batches: Iterator[torch.Tensor],
-    precision: str,
-) -> Callable[[], None]:
+        state = model.state_dict()
+        kind = plain_exact.PlainSegmentor if case.task == 'segmentor' else plain_exact.PlainExact
+        model = kind(config)
+        model.load_state_dict(state)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
 
-    def work() -> None:
-        with _autocast(precision):
+    def loss(inputs: Tensor) -> Tensor:
+        if case.code == 'plain':
+            return model.loss(inputs, labels)
+        return model.parse_losses(model.loss(inputs, samples))[0]
+
+    def train() -> None:
+        with _autocast(case):
             total = loss(next(batches))
         optimizer.zero_grad()
         total.backward()
         optimizer.step()
 
-    return work
+    def cam() -> None:
+        with torch.no_grad(), _autocast(case):
+            inputs = next(batches)
+            model.cam(inputs, labels) if case.code == 'plain' else model.predict(inputs, samples)
+
+    return cam if case.task == 'cam' else train
 
 
-def _autocast(precision: str) -> AbstractContextManager:
-    return torch.autocast('cpu', dtype=torch.bfloat16, enabled=precision == 'bfloat16')
+def _autocast(case: Case) -> torch.autocast:
+    return torch.autocast('cpu', torch.bfloat16, enabled=case.precision == 'bfloat16')
 
 
-def _batches(case: Case, bands: int) -> Iterator[torch.Tensor]:
+def _labels(case: Case) -> tuple[Tensor, list[SegDataSample]]:
+    """Make masks for the segmentor, image-level labels for the classifier: a quarter is there."""
+    size = (case.window, case.window)
+    if case.task == 'segmentor':
+        masks = torch.randint(case.classes + 1, (case.batch, *size))
+        return masks, [SegDataSample(gt_sem_seg=PixelData(data=mask[None])) for mask in masks]
+    labels = torch.zeros(case.batch, case.classes)
+    labels[:, : max(1, case.classes // 4)] = 1
+    meta = dict(img_shape=size, ori_shape=size)
+    return labels, [SegDataSample(gt_score=label, metainfo=meta) for label in labels]
+
+
+def _batches(case: Case) -> Iterator[Tensor]:
     """Yield batches without end: random bands, days of year from January to December."""
     lengths = case.lengths or (case.dates,) * case.batch
     groups = [lengths[start : start + case.batch] for start in range(0, len(lengths), case.batch)]
     while True:
         for group in groups:
             padded = max(group) if case.masked else case.dates
-            inputs = torch.randn(len(group), padded, bands + 1, case.window, case.window)
+            inputs = torch.randn(len(group), padded, BANDS + 1, case.window, case.window)
             for series, length in zip(inputs, group, strict=True):
                 series[length:] = 0
                 days = torch.linspace(5, 360, length).round()
-                series[:length, bands] = days[:, None, None]
+                series[:length, BANDS] = days[:, None, None]
             yield inputs.flatten(1, 2)
 
 
-def _sweep(case: Case) -> Callable[[], None]:
+def _sweep(case: Case) -> Callable[[], list[float]]:
     folder = Path(tempfile.mkdtemp())
     generator = np.random.default_rng(0)
     shape = (case.window, case.window)
@@ -223,20 +190,27 @@ def _sweep(case: Case) -> Callable[[], None]:
     return ours if case.code == 'ours' else plain
 
 
-def main() -> None:
-    """Answer the lines of the standard input."""
-    case = Case(**json.loads(sys.argv[1]))
+_work: dict[str, Any] = {}
+"""What this process does."""
+
+
+def start(case: Case) -> float:
+    """Build a case in this process; returns the peak memory (GB) before that."""
     if case.code == 'ours':
         keep_freed_memory()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    work = prepare(case)
-    for _ in sys.stdin:
-        start = time.perf_counter()
-        work()
-        print(time.perf_counter() - start, flush=True)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps(dict(interpreter_gb=before / 1e6, peak_gb=peak / 1e6)), flush=True)
+    before = peak_gb()
+    _work.update(step=prepare(case), count=max(1, len(case.lengths) // case.batch))
+    return before
 
 
-if __name__ == '__main__':
-    main()
+def step() -> float:
+    """Work through all batches of the case once; returns the seconds that each took."""
+    begin = time.perf_counter()
+    for _ in range(_work['count']):
+        _work['step']()
+    return (time.perf_counter() - begin) / _work['count']
+
+
+def peak_gb() -> float:
+    """Peak memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

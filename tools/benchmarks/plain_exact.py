@@ -166,8 +166,8 @@ class PlainExact(nn.Module):
         head.register_buffer('step', torch.zeros((), dtype=torch.long))
         self.spatial_clue_head = head
 
-    def loss(self, inputs: Tensor, labels: Tensor, prototypes: bool) -> Tensor:
-        """Compute the total loss of (N, T * (C + 1), H, W) and multi-hot (N, K); one more step."""
+    def loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Compute the total loss of (N, T * (C + 1), H, W) and multi-hot (N, K)."""
         spatial, temporal, dated, attention, tokens = self.backbone(inputs)
         score = self.cls_head['fc'](self.cls_head['norm'](tokens)).squeeze(-1)
         maps_t = self._map(temporal)
@@ -177,7 +177,7 @@ class PlainExact(nn.Module):
         for maps in (maps_t, maps_s):
             loss = loss + margin(maps.mean((2, 3)), labels) / 2
         cams = (maps_s.relu() + maps_t.relu()) / 2
-        if prototypes:
+        if self.spatial_clue_head.step >= self.spatial['start_iter']:
             clue = self._clue_loss(cams.detach(), temporal, labels)
             loss = loss + self.spatial['loss_weight'] * clue
         features = torch.einsum('nkt,ntdhw->nkdhw', attention.softmax(-1), dated)
