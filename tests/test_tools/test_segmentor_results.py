@@ -39,7 +39,7 @@ def test_a_segmentor_learns_from_both_kinds_of_masks_once(tmp_path, monkeypatch,
     configs = [str(REPO / f'configs/exact/{name}_demo.py') for name in ('cls', 'seg_utae')]
     for skipped in (0, 6):
         run = comparison(*configs, tmp_path / 'work', options, execute=run_in_process)
-        scores = run.compare_masks('utae')
+        scores = run.compare_masks()
         assert list(scores) == ['pseudo masks', 'true masks']
         assert all(0 <= kind['mIoU'] <= kind['OA'] <= 100 for kind in scores.values())
         assert capsys.readouterr().out.count('skipped') == skipped

@@ -1,11 +1,12 @@
-"""Train shipped segmentors on the synthetic tree, from pseudo masks and from true masks.
+"""Train segmentors with several seeds, from pseudo masks and from true masks, and compare them.
 
-Every seed begins at the classifier; segmentors are scored on the held-out fold. Finished trainings
-are kept: a second run goes on where the first was interrupted. Writes results.json and results.md
-into the work folder.
+Every seed begins at the classifier; segmentors are scored on their configs' test data. Finished
+trainings are kept: a second run goes on where the first was interrupted. Writes results.json and
+results.md into the work folder.
 
     python tools/dataset_converters/make_synthetic_pastis.py --out data/synthetic_pastis
     python tools/benchmarks/segmentor_results.py --jobs 2
+    python tools/benchmarks/segmentor_results.py configs/exact/seg_utae_demo.py --seeds 5
 """
 
 import os
@@ -17,15 +18,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import mean, stdev
 
-from mmexact.apis.command_line import OneLineErrorParser
+from mmexact.apis.command_line import OneLineErrorParser, existing_file
 from mmexact.apis.configs import shipped
 from mmexact.apis.exact_stages import TRUE_MASKS, ExactStages
 from mmexact.apis.stages import StageError
 from mmexact.masks.folder import whole_file, write_json
 
-SEGMENTORS = (
-    'tsvit', 'utae', 'uconvlstm', 'unet3d', 'upernet_convnext', 'segformer', 'deeplabv3plus', 'fcn',
-)  # fmt: skip
 SCORES = {'aAcc': 'OA', 'mIoU': 'mIoU'}
 
 Results = Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]]
@@ -35,8 +33,9 @@ Results = Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]]
 class Comparison(ExactStages):
     """One segmentor of one seed; the classifier and its masks are shared with the others."""
 
-    def compare_masks(self, segmentor: str) -> dict[str, dict[str, float]]:
-        """Train on pseudo masks and on true masks; returns the scores on the held-out fold."""
+    def compare_masks(self) -> dict[str, dict[str, float]]:
+        """Train on pseudo masks and on true masks; returns the scores on the test data."""
+        segmentor = Path(self.paths['seg']).stem
         cls = self._run('cls', 'Train the classifier', 'train.py', dict(config='cls'))
         masks = self._run('pseudo_masks', 'Make pseudo masks', 'gen_pseudo.py', cls)
         scores = {}
@@ -44,7 +43,7 @@ class Comparison(ExactStages):
             ('pseudo masks', masks | dict(config='seg'), ()),
             ('true masks', dict(config='seg'), (TRUE_MASKS,)),
         ):
-            name = f'seg_{segmentor}_{kind.partition(" ")[0]}'
+            name = f'seg_{segmentor.removeprefix("seg_")}_{kind.partition(" ")[0]}'
             trained = self._run(
                 name, f'Train {segmentor} on {kind}', 'train.py', made_from, *options
             )
@@ -70,14 +69,10 @@ def train_seed(seed: int, args: Namespace) -> dict[str, dict[str, dict[str, floa
             )
 
     return {
-        segmentor: Comparison(
-            str(shipped('configs/exact/cls_demo.py')),
-            str(shipped(f'configs/exact/seg_{segmentor}_demo.py')),
-            folder,
-            options,
-            execute=execute,
-        ).compare_masks(segmentor)
-        for segmentor in args.segmentors
+        Path(segmentor).stem: Comparison(
+            args.classifier, segmentor, folder, options, execute=execute
+        ).compare_masks()
+        for segmentor in args.configs
     }
 
 
@@ -118,15 +113,20 @@ def by_segmentor(seeds: Iterable[Mapping[str, Mapping[str, Mapping[str, float]]]
 def main() -> None:
     """Train as the command line says."""
     parser = OneLineErrorParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    demo = sorted(map(str, shipped('configs/exact').glob('seg_*_demo.py')))
+    parser.add_argument(
+        'configs', nargs='*', type=existing_file, default=demo,
+        help='configs of segmentors (default: all seg_*_demo.py)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--classifier', type=existing_file, default=str(shipped('configs/exact/cls_demo.py')),
+        help='config of the classifier (default: cls_demo.py)',
+    )  # fmt: skip
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/results'), metavar='DIR')
     parser.add_argument('--seeds', type=int, default=3, help='number of seeds (default: 3)')
     parser.add_argument(
         '--jobs', type=int, default=1, help='seeds side by side, which share the cores'
     )
-    parser.add_argument(
-        '--segmentors', nargs='+', choices=SEGMENTORS, default=SEGMENTORS, metavar='NAME',
-        help=f'of {", ".join(SEGMENTORS)} (default: all)',
-    )  # fmt: skip
     parser.add_argument(
         '--cfg-options', nargs='+', metavar='KEY=VALUE', help='settings of all configs'
     )
