@@ -1,7 +1,7 @@
 """Write synthetic satellite image time series in the on-disk formats of MTLCC (Germany)."""
 
 from mmexact.apis.synthetic import write_tree
-from mmexact.datasets.synthetic.mtlcc_tree import write_mtlcc_tree
+from mmexact.datasets.synthetic.mtlcc_tree import DEFAULTS, write_mtlcc_tree
 
 
 def main() -> None:
@@ -11,6 +11,7 @@ def main() -> None:
         'tiles, and 240pkl with the pickles that TSViT makes from them. Of each five patches of 25 '
         'tiles three are for training, one for validation, one for the test.',
         write_mtlcc_tree,
+        DEFAULTS,
     )
 
 

@@ -1,7 +1,7 @@
 """Write synthetic satellite image time series in the on-disk format of PASTIS."""
 
 from mmexact.apis.synthetic import write_tree
-from mmexact.datasets.synthetic.pastis_tree import write_pastis_tree
+from mmexact.datasets.synthetic.pastis_tree import DEFAULTS, write_pastis_tree
 
 
 def main() -> None:
@@ -10,6 +10,8 @@ def main() -> None:
         'Write a seeded synthetic data set of 128 x 128 pixels per patch in the layout of PASTIS: '
         'metadata.geojson, DATA_S2, ANNOTATIONS and NORM_S2_patch.json.',
         write_pastis_tree,
+        DEFAULTS,
+        choose_crops=True,
     )
 
 

@@ -9,7 +9,7 @@ import os
 import pickle
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any
 
@@ -49,8 +49,8 @@ SIDE, TILES_PER_SIDE = 24, 5
 SPLITS = ('train_fold0', 'train_fold0', 'train_fold0', 'test_fold0', 'eval')
 """Split of the tiles of a patch, patches in turn."""
 PADDING = 2
-MOST_DATES = 60
 REGION = Region(4.0, (1.0, 0.2, 0.3, 0.2))
+DEFAULTS = TreeOptions(num_patches=10, num_crops=NUM_CROPS, num_dates=(16, 22), most_dates=60)
 
 
 def draw_days(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -123,46 +123,26 @@ def write_pickle(path: str | os.PathLike[str], arrays: dict[str, np.ndarray]) ->
 
 def write_mtlcc_tree(
     root: str | os.PathLike[str],
-    num_patches: int = 10,
-    num_dates: tuple[int, int] = (16, 22),
-    difficulty: float = 0.8,
-    seed: int = 0,
     overwrite: bool = False,
     track: Callable[[range], Iterable[int]] = iter,
+    **options: Any,
 ) -> bool:
-    """Write a synthetic MTLCC tree of 2016 in both formats; an interrupted run goes on.
+    """Write a synthetic MTLCC tree of 2016, in ``240`` (TFRecords) and ``240pkl`` (pickles).
 
     A patch of 120 x 120 pixels gives 25 tiles; of each five patches three are for training
-    (``train_fold0``), one for ``test_fold0`` and one for ``eval``.
-
-    Args:
-        root: Directory to write, with ``240`` (TFRecords) and ``240pkl`` (pickles) in it: new,
-            empty, or a tree of this writer with the same options.
-        num_patches: See :class:`TreeOptions`.
-        num_dates: The same.
-        difficulty: The same.
-        seed: The same.
-        overwrite: Replace a tree that this writer made before.
-        track: Wraps the range of patches, for instance mmengine's `track_iter_progress`.
-
-    Returns:
-        True when the tree was written, False when the same tree was there already.
-
-    Raises:
-        ValueError: An argument is outside its range.
-        FileExistsError: `root` holds something else.
+    (``train_fold0``), one for ``test_fold0`` and one for ``eval``. Arguments, returned value and
+    errors are those of :func:`~mmexact.datasets.synthetic.pastis_tree.write_pastis_tree`.
     """
-    options = TreeOptions(num_patches, NUM_CROPS, num_dates, difficulty, seed, MOST_DATES)
-    tiles = range(1, num_patches * TILES_PER_SIDE**2 + 1)
+    chosen = replace(DEFAULTS, **options)
+    tiles = range(1, chosen.num_patches * TILES_PER_SIDE**2 + 1)
     lists = _split_lists(tiles)
     files = [*lists, *(name for tile in tiles for name in tile_files(tile))]
-    folder = ResumableFolder(
-        root, 'synthetic MTLCC', asdict(options), files, overwrite=overwrite, alone=True
-    )
+    kind = 'synthetic MTLCC'
+    folder = ResumableFolder(root, kind, asdict(chosen), files, overwrite=overwrite, alone=True)
     if folder.manifest['complete']:
         return False
-    for index in track(range(num_patches)):
-        _write_patch(folder, index, options)
+    for index in track(range(chosen.num_patches)):
+        _write_patch(folder, index, chosen)
     for name, lines in lists.items():
         with folder.writing(name) as path:
             path.write_text(''.join(f'{line}\n' for line in lines))

@@ -19,10 +19,10 @@ class TreeOptions:
         num_patches: Number of patches; those that are there do not depend on it.
         num_crops: Number of crops K, 2..18, the first of PASTIS.
         num_dates: Fewest and most acquisitions of a patch.
-        difficulty: 0 (clear, uniform fields) over 0.8 (the default) to 3; scales the noise, the
-            shifts of the season, the likeness of leaves and the frequency of clouds.
-        seed: Seed of everything random.
         most_dates: Acquisitions that are possible in a season.
+        difficulty: 0 (clear, uniform fields) to 3; scales the noise, the shifts of the season, the
+            likeness of leaves and the frequency of clouds.
+        seed: Seed of everything random.
 
     Raises:
         ValueError: An option is outside its range.
@@ -31,9 +31,9 @@ class TreeOptions:
     num_patches: int
     num_crops: int
     num_dates: tuple[int, int]
-    difficulty: float
-    seed: int
     most_dates: int
+    difficulty: float = 0.8
+    seed: int = 0
 
     def __post_init__(self) -> None:
         low, high = self.num_dates

@@ -8,7 +8,7 @@ Networks", ICCV 2021), so that whatever reads one reads the other.
 import json
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any
 
@@ -34,6 +34,7 @@ TILES = {
 REVISIT = 5
 LAST_DAY = season_day('2019-10-20')
 MOST_DATES = (LAST_DAY - 14) // REVISIT
+DEFAULTS = TreeOptions(num_patches=40, num_crops=8, num_dates=(20, 26), most_dates=MOST_DATES)
 
 
 def draw_dates(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -117,13 +118,9 @@ def _write_patch(
 
 def write_pastis_tree(
     root: str | os.PathLike[str],
-    num_patches: int = 40,
-    num_crops: int = 8,
-    num_dates: tuple[int, int] = (20, 26),
-    difficulty: float = 0.8,
-    seed: int = 0,
     overwrite: bool = False,
     track: Callable[[range], Iterable[int]] = iter,
+    **options: Any,
 ) -> bool:
     """Write a synthetic PASTIS tree; an interrupted run goes on.
 
@@ -131,28 +128,24 @@ def write_pastis_tree(
 
     Args:
         root: Directory to write: new, empty, or a tree of this writer with the same options.
-        num_patches: See :class:`TreeOptions`.
-        num_crops: The same.
-        num_dates: The same.
-        difficulty: The same.
-        seed: The same.
         overwrite: Replace a tree that this writer made before.
         track: Wraps the range of patches, for instance mmengine's `track_iter_progress`.
+        **options: Those of :class:`TreeOptions` that differ from :data:`DEFAULTS`.
 
     Returns:
         True when the tree was written, False when the same tree was there already.
 
     Raises:
-        ValueError: An argument is outside its range.
+        ValueError: An option is outside its range.
         FileExistsError: `root` holds something else.
     """
-    options = TreeOptions(num_patches, num_crops, num_dates, difficulty, seed, MOST_DATES)
-    arrays = [name for i in range(num_patches) for name in patch_files(FIRST_PATCH + i)]
+    chosen = replace(DEFAULTS, **options)
+    arrays = [name for i in range(chosen.num_patches) for name in patch_files(FIRST_PATCH + i)]
     files, kind = [*arrays, STATISTICS, METADATA], 'synthetic PASTIS'
-    folder = ResumableFolder(root, kind, asdict(options), files, overwrite=overwrite, alone=True)
+    folder = ResumableFolder(root, kind, asdict(chosen), files, overwrite=overwrite, alone=True)
     if folder.manifest['complete']:
         return False
-    patches = [_write_patch(folder, i, options) for i in track(range(num_patches))]
+    patches = [_write_patch(folder, i, chosen) for i in track(range(chosen.num_patches))]
     collection = {
         'type': 'FeatureCollection',
         'name': 'metadata',

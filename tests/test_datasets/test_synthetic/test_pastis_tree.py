@@ -12,14 +12,10 @@ from scipy.ndimage import binary_erosion
 from mmexact.datasets.synthetic import phenology
 from mmexact.datasets.synthetic.calendars import CROPS, WATER, season_day
 from mmexact.datasets.synthetic.land import VOID, draw_land
-from mmexact.datasets.synthetic.options import TreeOptions
-from mmexact.datasets.synthetic.pastis_tree import MOST_DATES, draw_dates, write_pastis_tree
+from mmexact.datasets.synthetic.pastis_tree import DEFAULTS, draw_dates, write_pastis_tree
 from mmexact.datasets.synthetic.series import Region, draw_series
 
 TOOL = Path(__file__).parents[3] / 'tools/dataset_converters/make_synthetic_pastis.py'
-EIGHT_CROPS = TreeOptions(
-    num_patches=40, num_crops=8, num_dates=(6, 9), difficulty=0.8, seed=0, most_dates=MOST_DATES
-)
 B4, B8 = phenology.BANDS.index('B4'), phenology.BANDS.index('B8')
 REGION = Region(0.0, (1.0, 0.0, 0.0, 0.0))
 
@@ -142,7 +138,7 @@ def test_same_arguments_same_bytes_and_patches_do_not_depend_on_their_number(tre
 
 
 def test_dates_fill_the_revisit_grid_at_most_once():
-    for count in (1, 2, 24, MOST_DATES):
+    for count in (1, 2, 24, DEFAULTS.most_dates):
         days = draw_dates(np.random.default_rng(count), count)
         assert len(days) == count
         assert (np.diff(days) > 0).all()
@@ -151,14 +147,14 @@ def test_dates_fill_the_revisit_grid_at_most_once():
 
 def test_favoured_crops_reach_every_fold():
     for fold in range(5):
-        seen = [c for turn in range(4) for c in EIGHT_CROPS.favoured_crops(5 * turn + fold)]
+        seen = [c for turn in range(4) for c in DEFAULTS.favoured_crops(5 * turn + fold)]
         assert sorted(seen) == list(range(8))
 
 
 def test_class_shares_have_a_long_tail_and_windows_differ():
     pixels, crops_of = np.zeros(20), []
     for index in range(40):
-        land = draw_land(np.random.default_rng(index), 8, EIGHT_CROPS.favoured_crops(index), 1)
+        land = draw_land(np.random.default_rng(index), 8, DEFAULTS.favoured_crops(index), 1)
         pixels += np.bincount(land.labels.ravel(), minlength=20)
         windows = land.labels[:120, :120].reshape(5, 24, 5, 24).swapaxes(1, 2).reshape(25, -1)
         for window in windows:
@@ -245,7 +241,7 @@ def test_series_look_like_their_crops():
     ndvi, red, wet = {k: [] for k in range(1, 9)}, {k: [] for k in range(1, 9)}, []
     for index in range(4):
         rng = np.random.default_rng(index)
-        land = draw_land(rng, 8, EIGHT_CROPS.favoured_crops(index), 1)
+        land = draw_land(rng, 8, DEFAULTS.favoured_crops(index), 1)
         series = draw_series(rng, land, REGION, days, difficulty=0.0).astype(np.float64)
         index_of = (series[:, B8] - series[:, B4]) / (series[:, B8] + series[:, B4])
         for crop in range(1, 9):
