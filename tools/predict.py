@@ -4,7 +4,7 @@ Masks and image-level labels are neither needed nor read. Scenes are read block 
 they may be larger than memory. An interrupted run goes on with the scene where it stopped.
 """
 
-from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
+from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def main() -> None:
     )
     parser.add_argument(
         '--block-windows',
-        type=positive,
+        type=int,
         default=BLOCK_WINDOWS,
         metavar='N',
         help='read N x N windows of the model at once (default: %(default)s); fewer take less '
@@ -44,6 +44,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.launcher != 'none':
         parser.error(f'argument --launcher: {args.launcher}, but one process makes all maps')
+    if args.block_windows < 1:
+        parser.error(f'argument --block-windows: {args.block_windows}; expected 1 or more')
     cfg = load_config(args)
     out_dir = Path(args.out or Path(cfg.work_dir) / 'maps')
     try:
@@ -53,13 +55,6 @@ def main() -> None:
     except (FileExistsError, FileNotFoundError, ValueError) as error:
         parser.error(str(error))
     print(f'patches mapped: {len(manifest["pixels"])}, in {out_dir}')
-
-
-def positive(text: str) -> int:
-    """Accept a whole number from 1 on, as a ``type`` of argparse."""
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f'{text}: expected a whole number from 1 on')
-    return int(text)
 
 
 def predict(

@@ -39,10 +39,7 @@ class Places:
 
 
 def find_places(infos: Sequence[Mapping[str, Any]]) -> Places:
-    """Find out where windows lie: on the ground if they are located, else in their patch.
-
-    Args:
-        infos: Entries of the data list of a :class:`~mmexact.datasets.sits_dataset.SITSDataset`.
+    """Find out where windows of a dataset lie: on the ground if they know, else in their patch.
 
     Raises:
         ValueError: Rasters are rotated.
@@ -66,13 +63,9 @@ def find_places(infos: Sequence[Mapping[str, Any]]) -> Places:
 
 
 def make_blocks(places: Places, block_size: int) -> np.ndarray:
-    """Number the square blocks that the centres of the windows lie in, frame by frame.
+    """Number the blocks, ``block_size`` pixels wide, that the centres of the windows lie in.
 
-    A frame is cut from its top left window on.
-
-    Args:
-        places: Where the windows lie.
-        block_size: Side of a block in pixels.
+    Each frame is cut from its top left window on.
 
     Returns:
         (N,) index of the block, 0..B - 1.
@@ -90,12 +83,10 @@ def assign_blocks(
 ) -> np.ndarray:
     """Deal blocks to splits so that each gets its share of the windows and of every class.
 
-    First greedily: blocks one after the other, those with most of the rarest classes first (equal
-    ones in random order), each to the split that lacks most of what the block holds. Then single
-    blocks move to another split as long as that brings the splits nearer to their shares: the sum
-    of the squared differences, of the windows and of all classes (the windows count as much as all
-    classes together), each divided by the share.
-    That balances well with many blocks per split, and cannot where a class grows in one block only.
+    First greedily: blocks with most of the rarest classes first (equal ones in random order), each
+    to the split that lacks most of what it holds. Then single blocks move as long as that lowers
+    the sum of the squared differences to the shares, of the windows and of all classes (the windows
+    count as much as all classes together), each divided by the share.
 
     Args:
         blocks: (N,) block of each window.
@@ -152,10 +143,8 @@ def drop_near(places: Places, splits: np.ndarray, buffer: float, keep: Sequence[
     Args:
         places: Where the windows lie.
         splits: (N,) split of each window.
-        buffer: Smallest distance between windows of different splits in pixels; 0 drops
-            those that overlap.
-        keep: Splits by priority: of two windows that are too near, the one loses its place whose
-            split comes later here.
+        buffer: Smallest distance in pixels between splits; 0 drops windows that overlap.
+        keep: Of two windows that are too near, the one whose split comes later here is dropped.
 
     Returns:
         (N,) splits, :data:`DROPPED` where a window was taken out.

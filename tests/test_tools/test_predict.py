@@ -121,7 +121,7 @@ def test_maps_go_to_the_work_folder_by_default(scene, predict, monkeypatch, tmp_
             'field has 4 x 4 pixels, less than a window of the model, 8 x 8',
         ),
         (['--cfg-options', 'test_dataloader.dataset.data_root=gone'], 'gone: data_root is no such'),
-        (['--block-windows', '0'], '0: expected a whole number from 1 on'),
+        (['--block-windows', '0'], '--block-windows: 0; expected 1 or more'),
         (['--launcher', 'pytorch'], 'one process makes all maps'),
     ],
 )

@@ -8,15 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from mmexact.datasets.synthetic.calendars import (
-    BUILT,
-    COVERS,
-    CROPS,
-    DECIDUOUS,
-    EVERGREEN,
-    GRASS,
-    WATER,
-)
+from mmexact.datasets.synthetic import calendars
+from mmexact.datasets.synthetic.calendars import COVERS, CROPS, GRASS
 
 SIZE = 128
 VOID = 19
@@ -44,16 +37,9 @@ class Land:
 
 
 def smooth_noise(rng: np.random.Generator, size: int, scale: float, count: int = 1) -> np.ndarray:
-    """Draw smooth random fields of mean 0 and standard deviation 1.
+    """Draw smooth random fields (count, size, size) float32 of mean 0 and standard deviation 1.
 
-    Args:
-        rng: Source of randomness.
-        size: Height and width of a field in pixels.
-        scale: Distance in pixels between independent values.
-        count: Number of fields.
-
-    Returns:
-        (count, size, size) float32.
+    ``scale`` is the distance in pixels between independent values.
     """
     cells = int(np.ceil(size / scale)) + 3
     grid = rng.standard_normal((count, cells, cells)).astype(np.float32)
@@ -117,32 +103,25 @@ def draw_background(rng: np.random.Generator, blocks: np.ndarray) -> np.ndarray:
     woods, stand = smooth_noise(rng, SIZE, 30)[0], smooth_noise(rng, SIZE, 25)[0]
     woods = woods + 0.25 * smooth_noise(rng, SIZE, 7)[0]
     wooded = woods > np.quantile(woods, 1 - rng.uniform(0.04, 0.24))
-    cover[wooded] = np.where(stand > 0.5, EVERGREEN, DECIDUOUS)[wooded]
+    cover[wooded] = np.where(stand > 0.5, calendars.EVERGREEN, calendars.DECIDUOUS)[wooded]
     if rng.random() < 0.6:
         village = smooth_noise(rng, SIZE, 22)[0]
-        cover[village > np.quantile(village, 1 - rng.uniform(0.01, 0.06))] = BUILT
+        cover[village > np.quantile(village, 1 - rng.uniform(0.01, 0.06))] = calendars.BUILT
     if rng.random() < 0.45:
         valley = smooth_noise(rng, SIZE, 45)[0]
         slope = np.hypot(*np.gradient(valley)) + 0.01
         # the zero line of a smooth field winds through the patch like a river
-        cover[np.abs(valley) / slope < rng.uniform(0.7, 2.2)] = WATER
+        cover[np.abs(valley) / slope < rng.uniform(0.7, 2.2)] = calendars.WATER
     if rng.random() < 0.25:
         basin = smooth_noise(rng, SIZE, 28)[0]
-        cover[basin > np.quantile(basin, 1 - rng.uniform(0.01, 0.04))] = WATER
+        cover[basin > np.quantile(basin, 1 - rng.uniform(0.01, 0.04))] = calendars.WATER
     return cover
 
 
 def draw_land(
     rng: np.random.Generator, num_crops: int, favoured: tuple[int, ...], first_parcel_id: int
 ) -> Land:
-    """Draw the ground truth of a patch.
-
-    Args:
-        rng: Source of randomness.
-        num_crops: Number of crops K, the first K of PASTIS.
-        favoured: Crops (0-based) that are typical of this patch.
-        first_parcel_id: Parcels are numbered from here.
-    """
+    """Draw a patch of the first ``num_crops`` crops of PASTIS, favoured ones more often."""
     parcels, blocks = draw_parcels(rng)
     background = draw_background(rng, blocks)
     count = int(parcels.max()) + 1

@@ -87,11 +87,7 @@ def _step(x: np.ndarray) -> np.ndarray:
 
 
 def canopy(units: Units, days: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Leaf area, dry matter and flowers of every unit on every day.
-
-    Args:
-        units: P pieces of land.
-        days: (T,) days since SEASON_START.
+    """Leaf area, dry matter and flowers of P units on T days since SEASON_START.
 
     Returns:
         Three arrays (P, T): green leaf area index, dry matter area index, and the share of the
@@ -134,11 +130,7 @@ def canopy(units: Units, days: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def leaf_spectra(units: Units) -> tuple[np.ndarray, np.ndarray]:
-    """Spectra of a closed canopy without and with flowers.
-
-    Returns:
-        Two arrays (P, 10), reflectance of the leaves and of the flowers of each unit.
-    """
+    """Reflectances (P, 10) of the leaves and of the flowers of each unit."""
     leaves = np.stack([LEAVES[COVERS[c].leaf] for c in units.cover])
     leaves = leaves * (1 + units.traits @ TRAIT_EFFECTS)
     colours = [COVERS[c].flower for c in units.cover]
@@ -147,24 +139,13 @@ def leaf_spectra(units: Units) -> tuple[np.ndarray, np.ndarray]:
 
 
 def reflectance(
-    leaf_area: np.ndarray,
-    dry_area: np.ndarray,
-    canopy_top: np.ndarray,
-    substrate: np.ndarray,
+    leaf_area: np.ndarray, dry_area: np.ndarray, canopy_top: np.ndarray, substrate: np.ndarray
 ) -> np.ndarray:
-    """Reflectance of green leaves over dry matter over a substrate.
+    """Reflectance (T, 10, H, W) of green leaves over dry matter over a substrate.
 
-    Each layer hides what lies below it exponentially in its area index, faster where it
-    absorbs, so that the near infrared still grows when the red has long been saturated.
-
-    Args:
-        leaf_area: (T, H, W) green leaf area index.
-        dry_area: (T, H, W) dry matter area index.
-        canopy_top: (T, 10, H, W) spectrum of a closed canopy.
-        substrate: (T, 10, H, W) spectrum below.
-
-    Returns:
-        (T, 10, H, W) reflectance.
+    Areas are indices (T, H, W), the other two reflectances (T, 10, H, W). Each layer hides what
+    lies below it exponentially in its area index, faster where it absorbs, so that the near
+    infrared still grows when the red has long been saturated.
     """
     see_through = np.exp(-leaf_area[:, None] * EXTINCTION[:, None, None])
     bare = np.exp(-DRY_EXTINCTION * dry_area)[:, None]

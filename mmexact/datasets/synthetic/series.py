@@ -47,12 +47,7 @@ def draw_units(
 def draw_clouds(
     rng: np.random.Generator, days: np.ndarray, difficulty: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw clouds and the shadows that they cast to the north-west.
-
-    Args:
-        rng: Source of randomness.
-        days: (T,) days since 1 September 2018; shadows are longer in winter.
-        difficulty: Scales the share of dates with clouds.
+    """Draw clouds and the shadows that they cast to the north-west, longer ones in winter.
 
     Returns:
         Indices (A,) of the dates that are affected, and for these the cloud opacity and the
@@ -82,17 +77,11 @@ def draw_clouds(
 def draw_series(
     rng: np.random.Generator, land: Land, region: Region, days: np.ndarray, difficulty: float
 ) -> np.ndarray:
-    """Draw what Sentinel-2 records of a patch.
-
-    Args:
-        rng: Source of randomness.
-        land: The ground truth.
-        region: What the tile shares.
-        days: (T,) days since 1 September 2018, rising.
-        difficulty: Scales shifts, noise and clouds; 0 leaves a clear, uniform season.
+    """Draw what Sentinel-2 records of a patch on some days since 1 September 2018.
 
     Returns:
-        (T, 10, 128, 128) int16 digital numbers, reflectance times 10,000.
+        (T, 10, 128, 128) int16 digital numbers, reflectance times 10,000. A ``difficulty`` of 0
+        leaves a clear, uniform season.
     """
     count, dates = len(land.covers), len(days)
     units = draw_units(rng, land.covers, region, difficulty)
