@@ -57,7 +57,9 @@ def write_trees(root: Path, patches: int, track: Callable[[Iterable], Iterable])
         patches: Number of patches of 128 x 128 pixels.
         track: Wraps what is worked through, for instance mmengine's ``track_iter_progress``.
     """
-    write_pastis_tree(root / 'raw', patches, 18, (33, 61), track=track)
+    write_pastis_tree(
+        root / 'raw', track=track, num_patches=patches, num_crops=18, num_dates=(33, 61)
+    )
     copy_windows(root / 'raw', root / 'windows', track=track)
     windows, whole = (open_pastis(root / 'raw', window_size=size) for size in (24, None))
     names = []
