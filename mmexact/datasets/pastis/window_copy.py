@@ -73,24 +73,10 @@ class WindowLayout:
             cut(outside, window)[...] = False
         return outside
 
-    def number(self, window: Window) -> int:
-        """Number of a window in its patch, row-major."""
-        row, column = window[:2]
-        per_row = self.patch_size[1] // self.window_size
-        return row // self.window_size * per_row + column // self.window_size
-
     def split(self, series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Split (T, C, H, W) into (windows, T, C, h, w) and the border (T, C, pixels)."""
         parts = np.stack([cut(series, window) for window in self.windows])
         return parts, series[..., self.border]
-
-    def join(self, windows: np.ndarray, border: np.ndarray) -> np.ndarray:
-        """Undo :meth:`split`."""
-        series = np.empty((*windows.shape[1:3], *self.patch_size), windows.dtype)
-        for part, window in zip(windows, self.windows, strict=True):
-            cut(series, window)[...] = part
-        series[..., self.border] = border
-        return series
 
     def read(
         self, path: str, stored: tuple[int, int], dates: np.ndarray, window: Window
@@ -108,19 +94,17 @@ class WindowLayout:
             (T', C, h, w) in the type of the file.
         """
         (available, bands), size = stored, self.window_size
-        shape = (len(dates), bands, size, size)
-        planes = dates[:, None] * bands + np.arange(bands)
         if window in self.windows:
-            first = self.number(window) * available * bands
-            return read_planes(path, first + planes.ravel()).reshape(shape)
-        firsts = np.arange(len(self.windows))[:, None, None] * available * bands
-        windows = read_planes(path, (firsts + planes).ravel())
-        border = (
-            read_planes(border_path(path), dates)
-            if self.border.any()
-            else np.empty((len(dates), bands, 0), windows.dtype)
-        )
-        return cut(self.join(windows.reshape(-1, *shape), border), window)
+            first = self.windows.index(window) * available * bands
+            planes = (first + dates[:, None] * bands + np.arange(bands)).ravel()
+            return read_planes(path, planes).reshape(len(dates), bands, size, size)
+        parts = np.load(path, mmap_mode='r')
+        patch = np.empty((len(dates), bands, *self.patch_size), parts.dtype)
+        for part, place in zip(parts, self.windows, strict=True):
+            cut(patch, place)[...] = part[dates]
+        if self.border.any():
+            patch[..., self.border] = np.load(border_path(path), mmap_mode='r')[dates]
+        return cut(patch, window)
 
 
 def border_path(path: str) -> str:

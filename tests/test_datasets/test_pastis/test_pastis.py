@@ -178,6 +178,15 @@ def test_patches_with_other_bands_are_named(root):
         build(root)
 
 
+def test_patches_of_one_name_are_named(root):
+    path = root / 'metadata.geojson'
+    content = json.loads(path.read_text())
+    content['features'].append(content['features'][0])
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r'S2_7.npy and .*S2_7.npy are both named 7'):
+        build(root)
+
+
 WINDOWS = {'40562_9': striped()[:4, :4], '40562_10': np.stack([striped()[4:8, :4]] * 3)}
 
 
