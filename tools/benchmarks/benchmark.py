@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import benchmark_cases
 import numpy as np
@@ -31,49 +32,37 @@ from mmexact.engine.optim_wrapper import computes_bfloat16
 LENGTHS = tuple(int(n) for n in np.random.default_rng(0).integers(33, 61, 32).tolist())
 GROUPED = tuple(sorted(LENGTHS))
 
-PLAIN = Case(code='plain')
-OURS = Case(code='ours')
+PLAIN, OURS = Case(code='plain'), Case(code='ours')
+HALF = replace(OURS, precision='bfloat16')
+
+
+def variants(**settings: Any) -> tuple[Case, ...]:
+    """Make the three cases of the same work."""
+    return tuple(replace(case, **settings) for case in (PLAIN, OURS, HALF))
+
+
+MEDIUM = dict(size='medium', dates=24, classes=9, batch=8)
 STEPS: dict[str, tuple[Case, ...]] = {
-    'classifier, training step before the prototypes start, 2 windows': tuple(
-        replace(case, prototypes=False)
-        for case in (PLAIN, OURS, replace(OURS, precision='bfloat16'))
-    ),
+    'classifier, training step before the prototypes start, 2 windows': variants(prototypes=False),
     'classifier, training step with prototypes, 2 windows': (
-        PLAIN,
-        OURS,
-        replace(OURS, checkpointing=True),
-        replace(OURS, precision='bfloat16'),
-        replace(OURS, precision='bfloat16', checkpointing=True),
+        PLAIN, OURS, replace(OURS, checkpointing=True), HALF, replace(HALF, checkpointing=True),
     ),
-    'classifier, clue-based CAMs, 4 windows': tuple(
-        replace(case, task='cam', batch=4)
-        for case in (PLAIN, OURS, replace(OURS, precision='bfloat16'))
+    'classifier, clue-based CAMs, 4 windows': variants(task='cam', batch=4),
+    'medium classifier (D 64, depth 4 + 2, 9 crops, 24 dates), training step, 8 windows': variants(
+        **MEDIUM
     ),
-    'medium classifier (D 64, depth 4 + 2, 9 crops, 24 dates), training step, 8 windows': tuple(
-        replace(case, size='medium', dates=24, classes=9, batch=8)
-        for case in (PLAIN, OURS, replace(OURS, precision='bfloat16'))
-    ),
-    'medium classifier, clue-based CAMs, 8 windows': tuple(
-        replace(case, size='medium', dates=24, classes=9, batch=8, task='cam')
-        for case in (PLAIN, OURS, replace(OURS, precision='bfloat16'))
-    ),
-    'TSViT segmentor, training step, 2 windows': tuple(
-        replace(case, task='segmentor')
-        for case in (PLAIN, OURS, replace(OURS, precision='bfloat16'))
-    ),
+    'medium classifier, clue-based CAMs, 8 windows': variants(task='cam', **MEDIUM),
+    'TSViT segmentor, training step, 2 windows': variants(task='segmentor'),
     'classifier, training step, series of 33 to 60 dates, 4 windows': (
         replace(PLAIN, lengths=LENGTHS, batch=4),
         *(
-            replace(OURS, lengths=lengths, masked=masked, precision=precision, batch=4)
-            for precision in ('float32', 'bfloat16')
+            replace(case, lengths=lengths, masked=masked, batch=4)
+            for case in (OURS, HALF)
             for lengths, masked in ((LENGTHS, False), (GROUPED, True))
         ),
     ),
-    'sweep of 60 background scores, 500 windows on disk': (
-        replace(PLAIN, task='sweep', batch=500),
-        replace(OURS, task='sweep', batch=500),
-    ),
-}
+    'sweep of 60 background scores, 500 windows on disk': variants(task='sweep', batch=500)[:2],
+}  # fmt: skip
 CURVES: dict[str, tuple[tuple[int, ...], str]] = {
     'dates': ((15, 30, 60), 'dates T'),
     'classes': ((4, 9, 18), 'crops K'),
@@ -152,12 +141,11 @@ def print_table(results: list[Measured]) -> None:
 
 def measure_sizes(rounds: int) -> dict[str, list[list[Measured]]]:
     """Measure a training step along every curve: by field of the case, its points' variants."""
-    variants = possible((PLAIN, OURS, replace(OURS, precision='bfloat16')))
     points: dict[str, list[list[Measured]]] = {}
     for field, (values, label) in CURVES.items():
         points[field] = []
         for value in values:
-            runs = measure(tuple(replace(case, **{field: value}) for case in variants), rounds)
+            runs = measure(possible(variants(**{field: value})), rounds)
             points[field].append(runs)
             for run in runs:
                 time, size = run.median / run.case.batch, run.memory / run.case.batch

@@ -6,6 +6,9 @@ matrices of all layers kept for their mean, loops over classes. Not for training
 compared with (benchmark.py).
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -28,9 +31,8 @@ class PlainAttention(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map (B, S, D) to (B, S, D) and the attention (B, heads, S, S)."""
-        query, key, value = (
-            rearrange(part, 'b s (h d) -> b h s d', h=self.heads)
-            for part in self.qkv(x).chunk(3, dim=-1)
+        query, key, value = rearrange(
+            self.qkv(x), 'b s (three h d) -> three b h s d', three=3, h=self.heads
         )
         scores = torch.einsum('bhid,bhjd->bhij', query, key) * self.scale
         attention = scores.softmax(dim=-1)
@@ -39,43 +41,39 @@ class PlainAttention(nn.Module):
 
 
 class PlainBlock(nn.Module):
-    """Pre-norm block with the residual variants of METHOD section 2."""
+    """Pre-norm block with the residual variants of the published models."""
 
-    def __init__(self, dims: int, heads: int, head_dims: int, mlp_ratio: int, residual: str):
+    def __init__(self, settings: Mapping[str, Any]) -> None:
         super().__init__()
-        self.residual = residual
+        dims = settings['embed_dims']
+        hidden = settings['mlp_ratio'] * dims
+        self.residual = settings['attn_residual']
         self.norm1 = nn.LayerNorm(dims)
-        self.attn = PlainAttention(dims, heads, head_dims)
+        self.attn = PlainAttention(dims, settings['num_heads'], settings['head_dims'])
         self.norm2 = nn.LayerNorm(dims)
-        hidden = mlp_ratio * dims
         self.mlp = nn.Sequential(
-            nn.Linear(dims, hidden),
-            nn.GELU(),
-            nn.Identity(),
-            nn.Linear(hidden, dims),
-            nn.Identity(),
+            nn.Linear(dims, hidden), nn.GELU(), nn.Identity(), nn.Linear(hidden, dims)
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map (B, S, D) to (B, S, D) and the attention."""
         normed = self.norm1(x)
         out, attention = self.attn(normed)
-        if self.residual == 'normed':
-            x = normed + out
-        elif self.residual == 'both':
-            x = x + normed + out
-        else:
-            x = x + out
+        if self.residual == 'both':
+            x = x + normed
+        elif self.residual == 'normed':
+            x = normed
+        x = x + out
         return x + self.mlp(self.norm2(x)), attention
 
 
 class PlainEncoder(nn.Module):
     """Blocks, a final norm, and a list of all attention matrices."""
 
-    def __init__(self, depth: int, **block) -> None:
+    def __init__(self, depth: int, settings: Mapping[str, Any]) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(PlainBlock(**block) for _ in range(depth))
-        self.norm = nn.LayerNorm(block['dims'])
+        self.layers = nn.ModuleList(PlainBlock(settings) for _ in range(depth))
+        self.norm = nn.LayerNorm(settings['embed_dims'])
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Map (B, S, D) to (B, S, D) and the attention of every layer."""
@@ -89,61 +87,44 @@ class PlainEncoder(nn.Module):
 class PlainTSViT(nn.Module):
     """TSViT; takes our backbone's settings."""
 
-    def __init__(self, settings: dict) -> None:
+    def __init__(self, settings: Mapping[str, Any]) -> None:
         super().__init__()
-        get = settings.__getitem__
-        self.bands, self.classes = get('in_channels'), get('num_classes')
-        self.patch = get('patch_size')
-        dims = get('embed_dims')
-        block = dict(
-            dims=dims,
-            heads=get('num_heads'),
-            head_dims=get('head_dims'),
-            mlp_ratio=get('mlp_ratio'),
-            residual=get('attn_residual'),
-        )
+        self.bands, self.classes = settings['in_channels'], settings['num_classes']
+        self.patch, dims = settings['patch_size'], settings['embed_dims']
         self.patch_embed = nn.Linear(self.patch**2 * self.bands, dims)
         self.day_embed = nn.Embedding(DAYS, dims)
         self.class_tokens = nn.Parameter(torch.zeros(self.classes, dims))
-        self.temporal_encoder = PlainEncoder(get('temporal_depth'), **block)
-        side = get('img_size') // self.patch
-        self.position_embed = nn.Parameter(torch.zeros(side**2, dims))
-        self.global_token = nn.Parameter(torch.zeros(dims)) if get('global_token') else None
-        self.spatial_encoder = PlainEncoder(get('spatial_depth'), **block)
+        self.temporal_encoder = PlainEncoder(settings['temporal_depth'], settings)
+        places = (settings['img_size'] // self.patch) ** 2
+        self.position_embed = nn.Parameter(torch.zeros(places, dims))
+        self.global_token = nn.Parameter(torch.zeros(dims)) if settings['global_token'] else None
+        self.spatial_encoder = PlainEncoder(settings['spatial_depth'], settings)
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
         """Map (N, T * (C + 1), H, W) to Z_S, Z_T, S, the class attention and the global tokens."""
         dated = rearrange(inputs, 'n (t c) h w -> n t c h w', c=self.bands + 1)
         samples, dates, _, height, _ = dated.shape
-        rows = height // self.patch
         days = F.one_hot(dated[:, :, -1, 0, 0].long(), DAYS).float()
         positions = (days.reshape(-1, DAYS) @ self.day_embed.weight).reshape(samples, dates, -1)
-        x = self.patch_embed(
-            rearrange(
-                dated[:, :, :-1],
-                'n t c (h p) (w q) -> (n h w) t (p q c)',
-                p=self.patch,
-                q=self.patch,
-            )
-        )
-        x = x.reshape(samples, -1, dates, x.shape[-1]) + positions.unsqueeze(1)
-        x = x.flatten(0, 1)
+        pixels = 'n t c (h p) (w q) -> n (h w) t (p q c)'
+        x = self.patch_embed(rearrange(dated[:, :, :-1], pixels, p=self.patch, q=self.patch))
+        x = (x + positions.unsqueeze(1)).flatten(0, 1)
         x = torch.cat([repeat(self.class_tokens, 'k d -> b k d', b=x.shape[0]), x], dim=1)
         x, matrices = self.temporal_encoder(x)
         attention = torch.stack(matrices).mean(dim=(0, 2))[:, : self.classes, self.classes :]
         attention = rearrange(attention, '(n l) k t -> n l k t', n=samples).mean(1).detach()
-        grid = dict(n=samples, h=rows)
-        temporal = rearrange(x[:, : self.classes], '(n h w) k d -> n k d h w', **grid)
-        dated_maps = rearrange(x[:, self.classes :], '(n h w) t d -> n t d h w', **grid)
+        grid = dict(n=samples, h=height // self.patch)
+        maps = rearrange(x, '(n h w) s d -> n s d h w', **grid)
+        temporal, dated_maps = maps[:, : self.classes], maps[:, self.classes :]
         places = rearrange(temporal, 'n k d h w -> (n k) (h w) d') + self.position_embed
         tokens = None
         if self.global_token is not None:
             first = repeat(self.global_token, 'd -> b 1 d', b=places.shape[0])
-            places, _ = self.spatial_encoder(torch.cat([first, places], dim=1))
+            places = torch.cat([first, places], dim=1)
+        places, _ = self.spatial_encoder(places)
+        if self.global_token is not None:
             tokens = rearrange(places[:, 0], '(n k) d -> n k d', n=samples)
             places = places[:, 1:]
-        else:
-            places, _ = self.spatial_encoder(places)
         spatial = rearrange(places, '(n k) (h w) d -> n k d h w', **grid)
         return spatial, temporal, dated_maps, attention, tokens
 
@@ -151,7 +132,7 @@ class PlainTSViT(nn.Module):
 class PlainExact(nn.Module):
     """The classifier with both clues; takes the config of our ExactClassifier."""
 
-    def __init__(self, config: dict) -> None:
+    def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
         self.backbone = PlainTSViT(config['backbone'])
         dims = config['backbone']['embed_dims']
@@ -232,63 +213,49 @@ class PlainExact(nn.Module):
 
     def _clue_loss(self, cams: Tensor, tokens: Tensor, labels: Tensor) -> Tensor:
         cams = cams / (cams.amax((2, 3), keepdim=True) + 1e-5)
-        head = self.spatial_clue_head
-        total = tokens.new_zeros(())
-        for kind in (0, 1):
+        head, total = self.spatial_clue_head, tokens.new_zeros(())
+        for kind, mine in enumerate((head.fg_prototypes, head.bg_prototypes)):
             both = torch.cat([head.fg_prototypes, head.bg_prototypes]).flatten(0, 1)
-            anchors = F.normalize(both, dim=1)
-            mine = (head.fg_prototypes, head.bg_prototypes)[kind]
-            updated = mine.clone()
+            anchors, updated, per_class = F.normalize(both, dim=1), mine.clone(), mine.shape[1]
             for k in range(self.backbone.classes):
-                total = total + self._class_loss(
-                    k, kind, cams[:, k], tokens[:, k], labels[:, k], anchors, mine, updated
-                )
+                mask = cams[:, k] < self.spatial['bg_threshold']
+                if kind == 0:
+                    present = labels[:, k, None, None] > 0
+                    mask = (cams[:, k] >= self.spatial['fg_threshold']) & present
+                if not mask.any():
+                    continue
+                pixels = F.normalize(tokens[:, k].permute(0, 2, 3, 1)[mask], dim=1)
+                plan = self._share(pixels.detach() @ mine[k].T)
+                updated[k] = self._move(mine[k], plan, pixels.detach(), cams[:, k][mask])
+                target = plan.argmax(dim=1) + per_class * (k + kind * self.backbone.classes)
+                total = total + F.cross_entropy(pixels @ anchors.T / TEMPERATURE, target)
             mine.copy_(F.normalize(updated, dim=2))
         return total / self.backbone.classes
 
-    def _class_loss(
-        self,
-        k: int,
-        kind: int,
-        cams: Tensor,
-        tokens: Tensor,
-        labels: Tensor,
-        anchors: Tensor,
-        mine: Tensor,
-        updated: Tensor,
-    ) -> Tensor:
-        if kind == 0:
-            mask = (cams >= self.spatial['fg_threshold']) & (labels[:, None, None] > 0)
-        else:
-            mask = cams < self.spatial['bg_threshold']
-        if not mask.any():
-            return tokens.new_zeros(())
-        pixels = F.normalize(tokens.permute(0, 2, 3, 1)[mask], dim=1)
-        count, per_class = len(pixels), mine.shape[1]
-        with torch.no_grad():
-            plan = ((pixels @ mine[k].T) / EPSILON).exp().T
-            plan = plan / plan.sum()
-            for _ in range(3):
-                plan = plan / plan.sum(dim=1, keepdim=True) / per_class
-                plan = plan / plan.sum(dim=0, keepdim=True) / count
-            plan = (plan * count).T
-            chosen = F.gumbel_softmax(plan, tau=TAU, hard=True)
-            weights = cams[mask].unsqueeze(1)
-            for m in range(per_class):
-                received = chosen[:, m : m + 1] * weights
-                if received.sum() > 0:
-                    new = F.normalize((received * weights * pixels).sum(0), dim=0)
-                    momentum = self.spatial['momentum']
-                    updated[k, m] = momentum * mine[k, m] + (1 - momentum) * new
-        offset = per_class * (k + kind * self.backbone.classes)
-        target = plan.argmax(dim=1) + offset
-        return F.cross_entropy(pixels @ anchors.T / TEMPERATURE, target)
+    def _share(self, similarity: Tensor) -> Tensor:
+        """Share pixels (P, M) among prototypes so that each gets as many (Sinkhorn)."""
+        plan = (similarity / EPSILON).exp().T
+        plan = plan / plan.sum()
+        for _ in range(3):
+            plan = plan / plan.sum(dim=1, keepdim=True) / plan.shape[0]
+            plan = plan / plan.sum(dim=0, keepdim=True) / plan.shape[1]
+        return (plan * plan.shape[1]).T
+
+    def _move(self, prototypes: Tensor, plan: Tensor, pixels: Tensor, cams: Tensor) -> Tensor:
+        """Move prototypes (M, D) towards the pixels (P, D) that are drawn for them."""
+        moved, momentum = prototypes.clone(), self.spatial['momentum']
+        received = F.gumbel_softmax(plan, tau=TAU, hard=True) * cams.unsqueeze(1)
+        for m, weights in enumerate(received.T.unsqueeze(2)):
+            if weights.sum() > 0:
+                new = F.normalize((weights * cams.unsqueeze(1) * pixels).sum(0), dim=0)
+                moved[m] = momentum * prototypes[m] + (1 - momentum) * new
+        return moved
 
 
 class PlainSegmentor(nn.Module):
     """TSViT as a segmentor, with the names of an EncoderDecoder; takes its config."""
 
-    def __init__(self, config: dict) -> None:
+    def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
         dims, side = config['backbone']['embed_dims'], config['backbone']['patch_size']
         self.backbone = PlainTSViT(dict(config['backbone'], global_token=False))
