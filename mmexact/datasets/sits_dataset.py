@@ -204,13 +204,9 @@ class SITSDataset(BaseSegDataset):
             return
         super().full_init()
         if self.pseudo_label_dir is not None:
-            infos = map(super().get_data_info, range(len(self)))
+            ids = [super(SITSDataset, self).get_data_info(n)['sample_id'] for n in range(len(self))]
             try:
-                open_masks(
-                    self.pseudo_label_dir,
-                    self._metainfo['classes'],
-                    [info['sample_id'] for info in infos],
-                )
+                open_masks(self.pseudo_label_dir, self._metainfo['classes'], ids)
             except (FileNotFoundError, ValueError):
                 self._fully_initialized: bool = False
                 raise

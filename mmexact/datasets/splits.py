@@ -23,8 +23,7 @@ class Places:
     """Where windows lie.
 
     Attributes:
-        frames: (N,) index of the coordinates that a window is measured in; windows of different
-            frames are never neighbours.
+        frames: (N,) index of the coordinates of a window; those of others are never neighbours.
         boxes: (N, 4) float: left, top, right, bottom; to the right and downwards positive.
         pixel: Side of a pixel in these coordinates.
         names: Names of the frames.
@@ -248,7 +247,7 @@ def write_lists(folder: Path, lists: Mapping[str, Sequence[str]], overwrite: boo
         if (folder / f'{name}.txt').exists() and not overwrite:
             raise FileExistsError(
                 f'{folder / name}.txt is there already: choose another --out, or replace it with '
-                f'--overwrite'
+                '--overwrite'
             )
     for name, sample_ids in lists.items():
         with whole_file(folder / f'{name}.txt') as unfinished:
