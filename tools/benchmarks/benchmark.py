@@ -8,7 +8,7 @@ above the interpreter's with all libraries loaded. On processors without instruc
 only float32 is timed.
 
     python tools/benchmarks/benchmark.py steps            # tables of docs/performance.md
-    python tools/benchmarks/benchmark.py sizes --out docs/images/performance.png
+    python tools/benchmarks/benchmark.py sizes --out work_dirs/sizes.png
 """
 
 import multiprocessing
