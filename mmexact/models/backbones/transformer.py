@@ -33,7 +33,7 @@ class Attention(nn.Module):
 
     def forward(
         self, x: Tensor, key_bias: Tensor | None, class_rows: int, rows: int | None = None
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[Tensor, Tensor]:
         """Attend.
 
         Args:
@@ -45,7 +45,7 @@ class Attention(nn.Module):
         Returns:
             (B, rows, D), and the softmaxed attention of the first ``class_rows`` rows to the
             columns after them, averaged over heads, float32 (B, class_rows, S - class_rows)
-            without gradient, or None when ``class_rows`` is 0.
+            without gradient.
         """
         inner = self.proj.in_features
         query = F.linear(x[:, :rows], self.qkv.weight[:inner] * self.scale)
@@ -60,9 +60,7 @@ class Attention(nn.Module):
             query, key, value, key_bias, class_rows, fused=x.device.type != 'cpu'
         )
         merged = rearrange(attended, 'b heads s d -> b s (heads d)')
-        if attention is not None:
-            attention = attention.mean(1, dtype=torch.float32)
-        return self.drop(self.proj(merged)), attention
+        return self.drop(self.proj(merged)), attention.mean(1, dtype=torch.float32)
 
 
 def attend(
@@ -73,7 +71,7 @@ def attend(
     class_rows: int,
     *,
     fused: bool,
-) -> tuple[Tensor, Tensor | None]:
+) -> tuple[Tensor, Tensor]:
     """Average values by the softmax of query times key; all are (B, heads, S, d).
 
     The fused kernel keeps no attention. On CPUs its backward pass is slow, and FLOPs counters do
@@ -81,21 +79,20 @@ def attend(
 
     Returns:
         The averages, and the attention of the first ``class_rows`` rows to the columns after them
-        without gradient, (B, heads, class_rows, S - class_rows), or None without class rows.
+        without gradient, (B, heads, class_rows, S - class_rows).
     """
     if fused:
         attended = F.scaled_dot_product_attention(query, key, value, key_bias, scale=1.0)
-        if not class_rows:
-            return attended, None
         attention = _softmaxed(query[:, :, :class_rows].detach(), key.detach(), key_bias)
     else:
-        attention = _softmaxed(query, key, key_bias)
+        # Or products would copy the keys in a slower order.
+        attention = _softmaxed(query, key.contiguous(), key_bias)
         attended = attention @ value
-    return attended, attention.detach()[:, :, :class_rows, class_rows:] if class_rows else None
+    return attended, attention.detach()[:, :, :class_rows, class_rows:]
 
 
 def _softmaxed(query: Tensor, key: Tensor, key_bias: Tensor | None) -> Tensor:
-    scores = query @ key.contiguous().transpose(-1, -2)
+    scores = query @ key.transpose(-1, -2)
     if key_bias is not None:
         scores = scores + key_bias
     # In float32: over short rows a CPU takes three times as long in bfloat16.
@@ -143,7 +140,7 @@ class Block(nn.Module):
 
     def forward(
         self, x: Tensor, key_bias: Tensor | None, class_rows: int, rows: int | None = None
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[Tensor, Tensor]:
         """Map (B, S, D) to (B, rows, D); arguments and second result as :class:`Attention`."""
         if self.with_cp and torch.is_grad_enabled():
             return checkpoint(self._forward, x, key_bias, class_rows, rows, use_reentrant=False)
@@ -151,7 +148,7 @@ class Block(nn.Module):
 
     def _forward(
         self, x: Tensor, key_bias: Tensor | None, class_rows: int, rows: int | None
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[Tensor, Tensor]:
         normed = self.norm1(x)
         out, class_attention = self.attn(normed, key_bias, class_rows, rows)
         if self.attn_residual != 'input':
@@ -181,7 +178,7 @@ class Encoder(nn.Module):
         key_bias: Tensor | None = None,
         class_rows: int = 0,
         rows: int | None = None,
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[Tensor, Tensor]:
         """Encode sequences.
 
         Args:
@@ -192,7 +189,7 @@ class Encoder(nn.Module):
 
         Returns:
             (B, rows, D), and the attention of the class rows averaged over heads and blocks,
-            (B, class_rows, S - class_rows) without gradient, or None without class rows.
+            (B, class_rows, S - class_rows) without gradient.
         """
         if torch.is_autocast_enabled(x.device.type):
             x = x.to(torch.get_autocast_dtype(x.device.type))
@@ -208,17 +205,15 @@ class Encoder(nn.Module):
             )
             for start in range(0, len(x), size)
         ]
-        attentions = [attention for _, attention in pieces if attention is not None]
-        tokens = torch.cat([tokens for tokens, _ in pieces])
-        return tokens, torch.cat(attentions) if attentions else None
+        tokens, attentions = zip(*pieces, strict=True)
+        return torch.cat(tokens), torch.cat(attentions)
 
     def _encode(
         self, x: Tensor, key_bias: Tensor | None, class_rows: int, rows: int | None
-    ) -> tuple[Tensor, Tensor | None]:
-        attentions = []
+    ) -> tuple[Tensor, Tensor]:
+        total = torch.zeros(len(x), class_rows, x.shape[1] - class_rows, device=x.device)
         for layer in self.layers:
             last = layer is self.layers[-1]
             x, class_attention = layer(x, key_bias, class_rows, rows if last else None)
-            if class_attention is not None:
-                attentions.append(class_attention)
-        return self.norm(x), torch.stack(attentions).mean(0) if attentions else None
+            total = total + class_attention / len(self.layers)
+        return self.norm(x), total

@@ -195,7 +195,6 @@ class TSViT(BaseModule):
         sequence, attention = self.temporal_encoder(sequence, key_bias, class_rows=self.num_classes)
         maps = rearrange(sequence, '(n h w) s d -> n s d h w', **grid)
         class_maps, date_maps = maps.split([self.num_classes, dates], dim=1)
-        assert attention is not None
         return class_maps, date_maps, attention.unflatten(0, (samples, places)).mean(1)
 
     def _encode_space(self, class_maps: Tensor) -> tuple[Tensor, Tensor | None]:
