@@ -4,7 +4,7 @@ Masks and image-level labels are neither needed nor read. Scenes are read block 
 they may be larger than memory. An interrupted run goes on with the scene where it stopped.
 """
 
-from argparse import RawDescriptionHelpFormatter
+from argparse import Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import Any
 
@@ -49,47 +49,24 @@ def main() -> None:
     cfg = load_config(args)
     out_dir = Path(args.out or Path(cfg.work_dir) / 'maps')
     try:
-        manifest = predict(
-            cfg, args.checkpoint, out_dir, args.scores, args.overwrite, args.block_windows
-        )
+        manifest = predict(cfg, args, out_dir)
     except (FileExistsError, FileNotFoundError, ValueError) as error:
         parser.error(str(error))
     print(f'patches mapped: {len(manifest["pixels"])}, in {out_dir}')
 
 
-def predict(
-    cfg: Config,
-    checkpoint: str,
-    out_dir: Path,
-    scores: bool = False,
-    overwrite: bool = False,
-    block_windows: int = BLOCK_WINDOWS,
-) -> dict[str, Any]:
+def predict(cfg: Config, args: Namespace, out_dir: Path) -> dict[str, Any]:
     """Map the patches of ``cfg.test_dataloader``, without those that are finished.
-
-    Args:
-        cfg: Config of a segmentor.
-        checkpoint: Its weights.
-        out_dir: Folder of the maps.
-        scores: Write the probability of the predicted class as well.
-        overwrite: Replace the maps that are there.
-        block_windows: Windows of the model per side of a block.
 
     Returns:
         The manifest of the folder, with the ``pixels`` of each patch by class.
-
-    Raises:
-        FileExistsError: The folder holds maps of other inputs, or files that are not ours.
-        FileNotFoundError: The checkpoint or the data are missing.
-        ValueError: Config, checkpoint and data do not fit together, or the folder holds something
-            else.
     """
-    model = load_segmentor(cfg, checkpoint)
+    model = load_segmentor(cfg, args.checkpoint)
     dataset = build_scenes(cfg)
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
-    blocks = [len(plan_blocks(model, info, block_windows)) for info in infos]
+    blocks = [len(plan_blocks(model, info, args.block_windows)) for info in infos]
     names = [info['sample_id'] for info in infos]
-    files = [map_files(name) + [f'{name}_scores.tif'] * scores for name in names]
+    files = [map_files(name) + [f'{name}_scores.tif'] * args.scores for name in names]
     folder = ResumableFolder(
         out_dir,
         'maps',
@@ -100,7 +77,7 @@ def predict(
         ),
         [name for of_scene in files for name in of_scene],
         dict(classes=dataset.metainfo['classes'], palette=dataset.metainfo['palette']),
-        overwrite,
+        args.overwrite,
     )
     missing = [index for index, of_scene in enumerate(files) if not folder.has(*of_scene)]
     if len(missing) < len(names):
@@ -113,8 +90,8 @@ def predict(
                 dataset,
                 index,
                 out_dir / f'{names[index]}.tif',
-                out_dir / f'{names[index]}_scores.tif' if scores else None,
-                block_windows=block_windows,
+                out_dir / f'{names[index]}_scores.tif' if args.scores else None,
+                block_windows=args.block_windows,
                 num_workers=cfg.test_dataloader.get('num_workers', 0),
                 after_block=bar.update,
             )
