@@ -18,7 +18,7 @@ area = dict(
     window_size=8,
     patch_size=1,
     iterations=2,
-    work_dir='{{{{ fileDirname }}}}/work',
+    work_dir='{{{{ fileDirname }}}}/results',
 )
 """
 MASK = "mask='crops.tif', codes={1: 'Wheat', 2: 'Maize', 9: 'Other'},"

@@ -51,7 +51,7 @@ def write_project(folder: Path, area: Mapping[str, Any], split: Split, found: Fo
     settings = dict(
         area,
         split={part: f'{{{{ fileDirname }}}}/splits/{part}.txt' for part in SHARES},
-        work_dir='{{ fileDirname }}/work',
+        work_dir='{{ fileDirname }}/results',
     )
     about = ''.join(f'{name}: {text}\n' for name, text in found[:4])
     lines = ''.join(f'    {key}={to_source(value, 8)},\n' for key, value in settings.items())

@@ -26,7 +26,7 @@ area = dict(
     num_dates=7,
     iterations=50,
     {more}
-    work_dir='{{{{ fileDirname }}}}/work',
+    work_dir='{{{{ fileDirname }}}}/results',
 )
 """
 MASK = "mask='crops.tif', codes={1: 'Wheat', 2: 'Maize', 3: 'Grass'},"
@@ -71,7 +71,7 @@ def test_the_classifier_gets_what_the_area_says(project):
     assert (model.backbone.in_channels, model.backbone.num_classes) == (2, 3)
     assert (model.backbone.img_size, model.backbone.patch_size) == (12, 1)
     assert model.spatial_clue_head.num_classes == 3
-    assert cfg.work_dir == f'{folder}/work/cls'
+    assert cfg.work_dir == f'{folder}/results/cls'
     assert 'area' not in cfg
 
 
@@ -83,10 +83,10 @@ def test_the_segmentor_gets_what_the_area_says(project):
     assert (model.backbone.img_size, model.backbone.patch_size) == (12, 1)
     assert (model.decode_head.num_classes, model.decode_head.patch_size) == (4, 1)
     assert model.test_cfg == dict(mode='slide', crop_size=(12, 12), stride=(12, 12))
-    assert cfg.train_dataloader.dataset.pseudo_label_dir == f'{folder}/work/cls/pseudo_masks'
+    assert cfg.train_dataloader.dataset.pseudo_label_dir == f'{folder}/results/cls/pseudo_masks'
     assert cfg.train_dataloader.dataset.window_size == 12
     assert cfg.test_dataloader.dataset.window_size is None  # the whole area
-    assert cfg.work_dir == f'{folder}/work/seg'
+    assert cfg.work_dir == f'{folder}/results/seg'
 
 
 def test_the_models_run_at_that_size(project):
@@ -190,7 +190,7 @@ default_hooks = dict(logger=dict(interval=50))
     assert cfg.model.backbone.backbone.in_channels == 64
     assert 'img_size' not in cfg.model.backbone
     assert cfg.model.decode_head.num_classes == cfg.model.auxiliary_head.num_classes == 4
-    assert cfg.work_dir.endswith('work/seg_upernet')
+    assert cfg.work_dir.endswith('results/seg_upernet')
 
 
 @pytest.mark.parametrize('stage', ['cls', 'seg'])

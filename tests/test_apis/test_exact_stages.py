@@ -30,14 +30,14 @@ def ran(tmp_path_factory) -> tuple[Path, ExactStages]:
     """Folder of a project whose stages have run, and what ran them."""
     folder = write_project(tmp_path_factory.mktemp('project'))
     made = stages(folder)
-    assert made.run() == folder / 'work/report.html'
+    assert made.run() == folder / 'results/report.html'
     return folder, made
 
 
 @pytest.fixture
 def project(ran, tmp_path) -> Path:
     """A copy of the project in which tests may break something; it thinks it is the first."""
-    work = ran[0] / 'work'
+    work = ran[0] / 'results'
     kept = tmp_path / 'kept'
     shutil.copytree(work, kept)
     yield ran[0]
@@ -47,7 +47,7 @@ def project(ran, tmp_path) -> Path:
 
 @pytest.fixture(scope='module')
 def metrics(ran) -> dict:
-    return json.loads((ran[0] / 'work/metrics.json').read_text())
+    return json.loads((ran[0] / 'results/metrics.json').read_text())
 
 
 def test_every_stage_leaves_a_command_and_its_result(ran):
@@ -58,7 +58,7 @@ def test_every_stage_leaves_a_command_and_its_result(ran):
     assert scripts == [
         'train', 'gen_pseudo', 'test', 'train', 'predict', 'test', 'train', 'test',
     ]  # fmt: skip
-    work = folder / 'work'
+    work = folder / 'results'
     assert {path.name for path in work.iterdir()} == {
         'cls', 'raw_cams', 'seg', 'seg_test', 'seg_full', 'full_test', 'stages', 'report.html',
         'metrics.json',
@@ -91,7 +91,7 @@ def test_class_scores_agree_with_those_of_the_tools(metrics, key):
 
 
 def test_the_report_has_figures_windows_tests_and_maps(ran):
-    pictures = images((ran[0] / 'work/report.html').read_text())
+    pictures = images((ran[0] / 'results/report.html').read_text())
     # 4 figures; 6 windows of 5 pictures; the area in 4 pictures.
     assert [picture.size for picture in pictures[4:34]] == [(8, 8)] * 30
     assert [picture.size for picture in pictures[34:]] == [(24, 16)] * 4
@@ -99,16 +99,16 @@ def test_the_report_has_figures_windows_tests_and_maps(ran):
 
 def test_a_second_run_skips_everything(ran, capsys):
     again = stages(ran[0])
-    before = (ran[0] / 'work/report.html').stat().st_mtime_ns
+    before = (ran[0] / 'results/report.html').stat().st_mtime_ns
     again.run()
     assert again.runner.ran == []
     assert capsys.readouterr().out.count('skipped') == 8
-    assert (ran[0] / 'work/report.html').stat().st_mtime_ns == before
+    assert (ran[0] / 'results/report.html').stat().st_mtime_ns == before
 
 
 def test_an_interrupted_training_is_resumed(project, capsys):
     """The baseline was interrupted after its first of two iterations."""
-    work = project / 'work'
+    work = project / 'results'
     (work / 'seg_full/iter_2.pth').unlink()
     (work / 'seg_full/last_checkpoint').write_text(str(work / 'seg_full/iter_1.pth'))
     record = work / 'stages/seg_full/manifest.json'
@@ -150,7 +150,7 @@ def test_without_pixel_labels_there_is_no_test(tmp_path):
     made = stages(folder, compare=False)
     made.run()
     assert made.runner.ran == ['cls', 'pseudo_masks', 'seg', 'maps']
-    masks = folder / 'work/cls/pseudo_masks'
+    masks = folder / 'results/cls/pseudo_masks'
     assert sorted(path.name for path in masks.glob('*.png')) == ['area_0.png', 'area_5.png']
     # Only crops that occur in a window get a CAM there; 255 where there is no window.
     with rasterio.open(masks / 'area.tif') as raster:
@@ -158,11 +158,11 @@ def test_without_pixel_labels_there_is_no_test(tmp_path):
     assert set(np.unique(values[:8, :8])) <= {0, 1}
     assert set(np.unique(values[8:, 16:])) <= {0, 2}
     assert (values[:8, 8:] == 255).all()
-    with rasterio.open(folder / 'work/seg/maps/area.tif') as raster:
+    with rasterio.open(folder / 'results/seg/maps/area.tif') as raster:
         assert raster.shape == (16, 24)
-    figures = json.loads((folder / 'work/metrics.json').read_text())
+    figures = json.loads((folder / 'results/metrics.json').read_text())
     assert 'pseudo_masks' not in figures
-    assert len(images((folder / 'work/report.html').read_text())) == 2 + 2 * 4 + 2
+    assert len(images((folder / 'results/report.html').read_text())) == 2 + 2 * 4 + 2
 
 
 def test_a_failing_tool_is_named(tmp_path):

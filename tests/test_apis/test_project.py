@@ -109,7 +109,7 @@ class TestStart:
         ids = [data.get_data_info(index)['sample_id'] for index in range(len(data))]
         part = dict(cls='train', seg='test')[stage]
         assert ids == (root / f'mine/splits/{part}.txt').read_text().split()
-        assert cfg.work_dir == f'{root}/mine/work/{stage}'
+        assert cfg.work_dir == f'{root}/mine/results/{stage}'
 
     def test_a_raster_of_codes(self, root):
         """Codes without names get some; the background is recognised by its name."""
@@ -309,8 +309,8 @@ def test_from_polygons_to_a_map(root, capsys):
             file.write(heads)
     stages = ExactStages(*configs, options=['area.iterations=2'], execute=run_in_process)
     report = stages.run()
-    assert report == root / 'mine/work/report.html'
-    with rasterio.open(root / 'mine/work/seg/maps/area.tif') as raster:
+    assert report == root / 'mine/results/report.html'
+    with rasterio.open(root / 'mine/results/seg/maps/area.tif') as raster:
         assert raster.shape == SIZE
         assert raster.transform == CORNER
         assert raster.read(1).max() <= 3

@@ -43,8 +43,8 @@ def test_what_stops_the_stages_is_one_line(run, tmp_path):
     assert status == 1
     assert error.startswith('run_stages.py: error: ')
     assert '--compare needs pixel labels' in error
-    (folder / 'work/cls').mkdir(parents=True)
-    (folder / 'work/cls/thesis').touch()
+    (folder / 'results/cls').mkdir(parents=True)
+    (folder / 'results/cls/thesis').touch()
     status, error = run(folder)
     assert status == 1
-    assert 'work/cls is there, but no run of this tool has made it' in error
+    assert 'results/cls is there, but no run of this tool has made it' in error
