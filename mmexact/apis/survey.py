@@ -169,11 +169,11 @@ def count_names(labels: Mapping[str, Any], root: str, area: RasterReader) -> Cou
     def near(other: Any) -> Any:
         return transform_bounds(crs, other.to_wkt(), *bounds)
 
-    file = read_labels(LabelSettings.parse(labels, root), near if crs else None)
-    counts = Counter(name for name in file.labels['name'] if name)
+    frame, total = read_labels(LabelSettings.parse(labels, root), near if crs else None)
+    counts = Counter(name for name in frame['name'] if name)
     if not counts:
         raise ValueError(
-            f'{labels["file"]}: none of its {file.total} labels lies where the rasters do, '
+            f'{labels["file"]}: none of its {total} labels lies where the rasters do, '
             f'{tuple(bounds)} in {crs}; check the CRS of both'
         )
     return counts

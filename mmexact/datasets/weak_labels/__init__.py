@@ -1,7 +1,7 @@
 """Image-level labels of windows from points and polygons; needs geopandas."""
 
 try:
-    from mmexact.datasets.weak_labels.files import LabelFile, read_labels
+    from mmexact.datasets.weak_labels.files import read_labels
     from mmexact.datasets.weak_labels.places import Area
     from mmexact.datasets.weak_labels.settings import LabelSettings
     from mmexact.datasets.weak_labels.windows import label_windows
@@ -11,4 +11,4 @@ except ImportError as error:
         f"({error}): pip install 'mmexact[vector]'"
     ) from error
 
-__all__ = ['Area', 'LabelFile', 'LabelSettings', 'label_windows', 'read_labels']
+__all__ = ['Area', 'LabelSettings', 'label_windows', 'read_labels']

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Callable
 from datetime import date
-from typing import Any, NamedTuple
+from typing import Any
 
 import geopandas
 import numpy as np
@@ -26,32 +26,21 @@ TABLES = ('.csv', '.tsv', '.txt')
 Bounds = tuple[float, float, float, float]
 """Smallest x and y, largest x and y."""
 
-Near = Callable[[CRS], Bounds]
-"""Returns the bounds of the areas in the CRS of the labels."""
 
-
-class LabelFile(NamedTuple):
-    """The labels of a file.
-
-    Attributes:
-        labels: A row per label: ``name``, the value of the class column as text, '' without one;
-            ``start`` and ``end``, the days from and to which it is valid, NaT where unknown; and
-            ``geometry``, None where there is none.
-        columns: All columns of the file but the geometry.
-        total: Labels in the file, also those that were not read because they are far away.
-    """
-
-    labels: GeoDataFrame
-    columns: list[str]
-    total: int
-
-
-def read_labels(settings: LabelSettings, near: Near | None = None) -> LabelFile:
+def read_labels(
+    settings: LabelSettings, near: Callable[[CRS], Bounds] | None = None
+) -> tuple[GeoDataFrame, int]:
     """Read a file of labels.
 
     Args:
         settings: The file, and how to read it.
-        near: Where labels are needed; the others may be left out. By default all are read.
+        near: Returns where labels are needed, in the CRS of the labels; the others may be left out.
+            By default all are read.
+
+    Returns:
+        A row per label: ``name``, the value of the class column as text, '' without one; ``start``
+        and ``end``, the days from and to which it is valid, NaT where unknown; and ``geometry``,
+        None where there is none. And how many labels the file has, also those that were left out.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -63,31 +52,32 @@ def read_labels(settings: LabelSettings, near: Near | None = None) -> LabelFile:
             f'{os.path.abspath(path)}: no such file (labels.file); expected a CSV file of points, '
             f'or a vector file of points or polygons'
         )
-    suffix = os.path.splitext(path)[1].lower()
-    if suffix in TABLES:
-        frame, columns, total = _read_points(settings)
+    if os.path.splitext(path)[1].lower() in TABLES:
+        frame = _read_points(settings)
+        total = len(frame)
     else:
-        read = _read_parquet if suffix in ('.parquet', '.geoparquet') else _read_layer
         try:
-            frame, columns, total = read(settings, near)
+            frame, total = _read_vector(settings, near)
         except (DataSourceError, DataLayerError, ArrowException, OSError) as error:
             raise ValueError(
                 f'{path}: cannot be read as a vector file: {error}; is it complete? Expected '
                 f'GeoPackage, GeoJSON, Shapefile or another format of GDAL, GeoParquet named '
                 f'.parquet, or a table of points named .csv'
             ) from None
-    texts = {
-        name: frame[name].astype(object).map(_as_text, na_action='ignore').fillna('')
-        for name in (settings.column, *settings.date_columns)
-    }
-    labels = GeoDataFrame({'name': texts[settings.column]}, geometry=frame.geometry)
+    name, *dates = (
+        frame[column].astype(object).map(_as_text, na_action='ignore').fillna('')
+        for column in (settings.column, *settings.date_columns)
+    )
     undated = np.full((len(frame), 2), 'NaT', 'datetime64[s]')
-    spans = [_days(texts[name], path) for name in settings.date_columns] or [undated]
+    spans = [_days(texts, path) for texts in dates] or [undated]
     start, end = spans[0][:, 0], spans[-1][:, 1]
     missing, endless = np.isnat(start), np.isnat(end)
-    labels['start'] = np.where(missing & ~endless, np.datetime64('0001-01-01', 's'), start)
-    labels['end'] = np.where(endless & ~missing, np.datetime64('9999-12-31', 's'), end)
-    return LabelFile(labels.reset_index(drop=True), columns, total)
+    columns = dict(
+        name=name,
+        start=np.where(missing & ~endless, np.datetime64('0001-01-01', 's'), start),
+        end=np.where(endless & ~missing, np.datetime64('9999-12-31', 's'), end),
+    )
+    return GeoDataFrame(columns, geometry=frame.geometry).reset_index(drop=True), total
 
 
 def _as_text(value: object) -> str:
@@ -97,27 +87,26 @@ def _as_text(value: object) -> str:
     return str(value).strip()
 
 
-def _days(texts: Any, path: str) -> np.ndarray:
+def _days(texts: pd.Series, path: str) -> np.ndarray:
     """Return the first and last day of dates and years, datetime64 (N, 2), NaT for ''."""
-    codes, unique = pd.factorize(texts)
-    spans = np.full((len(unique), 2), 'NaT', 'datetime64[s]')
-    for number, text in enumerate(unique):
-        try:
-            if re.fullmatch(r'\d{4}', text):
-                spans[number] = f'{text}-01-01', f'{text}-12-31'
-            elif text:
-                spans[number] = date.fromisoformat(text[:10].replace('/', '-'))
-        except ValueError:
-            line = texts.index[codes == number][0]
-            where = f'line {line}' if texts.index.name else f'column {texts.name!r}'
-            raise ValueError(
-                f'{path}, {where}: date {text!r}; expected YYYY-MM-DD or a year, e.g. 2023-06-30'
-            ) from None
-    days: np.ndarray = spans[codes]
-    return days
+    spans = {'': ('NaT', 'NaT')}
+    for line, text in texts.drop_duplicates().items():
+        if re.fullmatch(r'\d{4}', text):
+            spans[text] = f'{text}-01-01', f'{text}-12-31'
+        elif text:
+            try:
+                day = date.fromisoformat(text[:10].replace('/', '-')).isoformat()
+            except ValueError:
+                where = f'line {line}' if texts.index.name else f'column {texts.name!r}'
+                raise ValueError(
+                    f'{path}, {where}: date {text!r}; expected YYYY-MM-DD or a year, '
+                    f'e.g. 2023-06-30'
+                ) from None
+            spans[text] = day, day
+    return np.array([spans[text] for text in texts], 'datetime64[s]').reshape(-1, 2)
 
 
-def _read_points(settings: LabelSettings) -> LabelFile:
+def _read_points(settings: LabelSettings) -> GeoDataFrame:
     """Read a CSV file of points; rows without coordinates have no geometry."""
     path, (x, y) = settings.file, settings.coordinates
     columns = {
@@ -126,7 +115,7 @@ def _read_points(settings: LabelSettings) -> LabelFile:
         settings.column: 'labels.column, the class',
         **dict.fromkeys(settings.date_columns, 'labels.date_column'),
     }
-    found, rows = read_table(path, columns)
+    rows = read_table(path, columns)[1]
     lines = pd.Index([line for line, _ in rows], name='line')
     frame = pd.DataFrame([cells for _, cells in rows], lines, list(columns))
     texts = frame.loc[(frame[x] != '') & (frame[y] != ''), [x, y]]
@@ -138,68 +127,60 @@ def _read_points(settings: LabelSettings) -> LabelFile:
             f'expected a number, e.g. 14.52'
         )
     points = GeoSeries.from_xy(numbers[x], numbers[y], crs=_choose_crs(settings, 'EPSG:4326'))
-    return LabelFile(GeoDataFrame(frame, geometry=points.reindex(frame.index)), found, len(frame))
+    return GeoDataFrame(frame, geometry=points.reindex(frame.index))
 
 
-def _read_parquet(settings: LabelSettings, near: Near | None) -> LabelFile:
-    """Read a GeoParquet file; only if it holds the bounds of its rows, others can be left out."""
-    path = settings.file
-    header = parquet.read_metadata(path)
-    if b'geo' not in (header.metadata or {}):
-        raise ValueError(f'{path}: has no geometries; write it as GeoParquet, or points as CSV')
-    geo = json.loads(header.metadata[b'geo'])
-    geometry = geo['primary_column']
-    about = geo['columns'][geometry]
-    columns = [name for name in header.schema.to_arrow_schema().names if name != geometry]
-    _check_columns(settings, columns)
-    crs = _choose_crs(settings, about.get('crs', 'OGC:CRS84'))
-    frame = geopandas.read_parquet(
-        path,
-        columns=[settings.column, *settings.date_columns, geometry],
-        bbox=near(crs) if near and 'covering' in about else None,
-    )
-    frame = frame.reset_index(drop=True).set_crs(crs, allow_override=True)
-    return LabelFile(frame, columns, header.num_rows)
-
-
-def _read_layer(settings: LabelSettings, near: Near | None) -> LabelFile:
-    """Read the part of a layer that is near."""
-    path, layer = settings.file, settings.layer
-    layers = [name for name, kind in pyogrio.list_layers(path) if kind is not None]
-    if not layers:
-        raise ValueError(
-            f'{path}: has no layer with geometries; export points or polygons with their geometry'
-        )
-    if layer is None and len(layers) == 1:
-        layer = layers[0]
-    if layer not in layers:
-        raise ValueError(
-            f'{path}: layers with geometries are {layers}, labels.layer={layer!r}; set it '
-            f'to one of these'
-        )
-    info = pyogrio.read_info(path, layer=layer, force_feature_count=True)
-    columns = list(info['fields'])
-    _check_columns(settings, columns)
-    crs = _choose_crs(settings, info['crs'])
-    frame = geopandas.read_file(
-        path,
-        engine='pyogrio',
-        layer=layer,
-        columns=[settings.column, *settings.date_columns],
-        bbox=near and near(crs),
-        on_invalid='ignore',
-    )
-    return LabelFile(frame.set_crs(crs, allow_override=True), columns, info['features'])
-
-
-def _check_columns(settings: LabelSettings, columns: list[str]) -> None:
-    names = {settings.column: 'column', **dict.fromkeys(settings.date_columns, 'date_column')}
-    for name, setting in names.items():
+def _read_vector(
+    settings: LabelSettings, near: Callable[[CRS], Bounds] | None
+) -> tuple[GeoDataFrame, int]:
+    """Read what is near; of a GeoParquet file all, unless it holds the bounds of its rows."""
+    path, bounded = settings.file, True
+    if is_parquet := path.lower().endswith(('.parquet', '.geoparquet')):
+        header = parquet.read_metadata(path)
+        if b'geo' not in (header.metadata or {}):
+            raise ValueError(f'{path}: has no geometries; write it as GeoParquet, or points as CSV')
+        geo = json.loads(header.metadata[b'geo'])
+        geometry = geo['primary_column']
+        columns = [name for name in header.schema.to_arrow_schema().names if name != geometry]
+        about, total = geo['columns'][geometry], header.num_rows
+        found, bounded = about.get('crs', 'OGC:CRS84'), 'covering' in about
+    else:
+        layer = _choose_layer(settings)
+        info = pyogrio.read_info(path, layer=layer, force_feature_count=True)
+        columns, found, total = list(info['fields']), info['crs'], info['features']
+    wanted = {settings.column: 'column', **dict.fromkeys(settings.date_columns, 'date_column')}
+    for name, setting in wanted.items():
         if name not in columns:
             raise ValueError(
-                f'{settings.file}: no column {name!r}; it has {columns}: set labels.{setting} to '
-                f'one of these'
+                f'{path}: no column {name!r}; it has {columns}: set labels.{setting} to one of '
+                f'these'
             )
+    crs = _choose_crs(settings, found)
+    bbox = near(crs) if near and bounded else None
+    if is_parquet:
+        frame = geopandas.read_parquet(path, columns=[*wanted, geometry], bbox=bbox)
+        frame = frame.reset_index(drop=True)
+    else:
+        frame = geopandas.read_file(
+            path, layer=layer, columns=list(wanted), bbox=bbox, on_invalid='ignore'
+        )
+    return frame.set_crs(crs, allow_override=True), total
+
+
+def _choose_layer(settings: LabelSettings) -> Any:
+    layers = [name for name, kind in pyogrio.list_layers(settings.file) if kind is not None]
+    if not layers:
+        raise ValueError(
+            f'{settings.file}: has no layer with geometries; export points or polygons with their '
+            f'geometry'
+        )
+    layer = layers[0] if settings.layer is None and len(layers) == 1 else settings.layer
+    if layer not in layers:
+        raise ValueError(
+            f'{settings.file}: layers with geometries are {layers}, labels.layer={layer!r}; set it '
+            f'to one of these'
+        )
+    return layer
 
 
 def _choose_crs(settings: LabelSettings, found: Any) -> CRS:

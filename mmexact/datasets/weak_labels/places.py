@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import shapely
-from geopandas import GeoDataFrame, GeoSeries
+from geopandas import GeoDataFrame
 from pyproj import CRS, Transformer
 from pyproj.exceptions import ProjError
 
@@ -33,13 +33,13 @@ class Area(NamedTuple):
     georeference: Georeference
     days: tuple[date, date]
 
-    def boxes(self, windows: np.ndarray) -> GeoDataFrame:
-        """Return windows (N, 4) in the coordinates of the rasters."""
-        top, left, height, width = windows.T
+    def boxes(self, windows: Sequence[Window], name: str = 'window') -> GeoDataFrame:
+        """Return windows in the coordinates of the rasters; ``name`` has their index."""
+        top, left, height, width = np.array(windows).T
         a, b, c, d, e, f = self.georeference.transform
         pixels = shapely.box(left, top, left + width, top + height)
         ground = shapely.transform(pixels, lambda xy: xy @ [[a, d], [b, e]] + (c, f))
-        return GeoDataFrame(geometry=ground, crs=self.georeference.crs)
+        return GeoDataFrame({name: range(len(ground))}, geometry=ground, crs=self.georeference.crs)
 
     def bounds(self, crs: CRS) -> Bounds:
         """Return the bounds of the windows in ``crs``, and 1 % more on each side.
@@ -53,7 +53,7 @@ class Area(NamedTuple):
                 f"labels cannot be placed in them; name it with search=dict(crs='EPSG:...'), or "
                 f'label windows by their ids (image_labels_file)'
             )
-        bounds = self.boxes(np.array(self.windows)).total_bounds
+        bounds = self.boxes(self.windows).total_bounds
         try:
             transformer = Transformer.from_crs(self.georeference.crs, crs, always_xy=True)
             left, bottom, right, top = transformer.transform_bounds(*bounds)
@@ -66,25 +66,21 @@ class Area(NamedTuple):
         return left - x, bottom - y, right + x, top + y
 
     def is_timely(self, labels: GeoDataFrame, date_columns: int) -> np.ndarray:
-        """Tell which labels hold at the time of the series, bool (N,).
+        """Tell which labels, valid from ``start`` to ``end``, hold at the time of the series.
 
-        Args:
-            labels: With ``start`` and ``end``.
-            date_columns: How many columns tell; one is of days and years.
+        Without ``date_columns`` all do. One has days, which must lie in the series, or years, in
+        which it must end. What two say has to cover more than half of the series.
         """
         first, last = np.array(self.days, 'datetime64[s]')
         start, end = labels['start'].to_numpy(), labels['end'].to_numpy()
-        timely: np.ndarray
         if date_columns == 0:
-            timely = np.ones(len(labels), bool)
-        elif date_columns == 1:
-            of_harvest = (start <= last) & (last <= end)
-            timely = np.where(start < end, of_harvest, (first <= start) & (start <= last))
-        else:
-            day = np.timedelta64(1, 'D')
-            shared = np.minimum(end, last) - np.maximum(start, first) + day
-            timely = 2 * shared > last - first + day
-        return timely
+            return np.ones(len(labels), bool)
+        if date_columns == 1:
+            is_year, ends = start < end, (start <= last) & (last <= end)
+            return np.where(is_year, ends, (first <= start) & (start <= last))
+        day = np.timedelta64(1, 'D')
+        shared = np.minimum(end, last) - np.maximum(start, first) + day
+        return 2 * shared > last - first + day
 
 
 def repair(labels: GeoDataFrame) -> int:
@@ -104,30 +100,19 @@ def in_windows(parts: GeoDataFrame, area: Area) -> GeoDataFrame:
         A row for each part in each ``window`` (its index), with what of the part lies there as
         geometry, in the coordinates of the rasters.
     """
-    windows, is_point = np.array(area.windows), parts.geom_type == 'Point'
+    windows, boxes = np.array(area.windows), area.boxes(area.windows)
     # Only what is near can be transformed: a polygon may reach around the world.
-    bounds = shapely.box(*area.bounds(parts.crs))
-    nearby = GeoDataFrame(geometry=[bounds], crs=parts.crs).rename_axis('area')
-    boxes = area.boxes(windows).rename_axis('window')
-    points = parts[is_point].clip(bounds).to_crs(boxes.crs).sjoin(boxes).sort_values('window')
+    parts = parts.clip(area.bounds(parts.crs)).to_crs(boxes.crs)
+    points = parts[parts.geom_type == 'Point'].sjoin(boxes).sort_values('window')
     points = points[~points.index.duplicated(keep='last')]
-    polygons = _cut(parts[~is_point], nearby).to_crs(boxes.crs)
+    polygons = parts[parts.geom_type != 'Point']
     repair(polygons)  # slivers that rounding has collapsed
     # Rows of windows first, so that a large polygon is not cut from scratch for each window.
     rows = windows[windows[:, 1] == windows[0, 1]]
     rows[:, 3] = windows[-1, 1] + windows[-1, 3]
-    strips = area.boxes(rows).rename_axis('row')
-    return pd.concat([points, _cut(_cut(polygons, strips), boxes)])
-
-
-def _cut(polygons: GeoDataFrame, boxes: GeoDataFrame) -> GeoDataFrame:
-    """Intersect polygons and boxes; what has no area in common is left out."""
-    pairs = polygons.explode().sjoin(boxes)  # cutting collections takes 20 times as long
-    parts = np.array(pairs.geometry)
-    frames = boxes.geometry.loc[pairs[boxes.index.name]].to_numpy()
-    across = ~shapely.covers(frames, parts)
-    parts[across] = shapely.intersection(parts[across], frames[across])
-    return pairs.set_geometry(GeoSeries(parts, pairs.index, crs=pairs.crs))[shapely.area(parts) > 0]
+    strips = area.boxes(rows, 'row')
+    polygons = polygons.overlay(strips, keep_geom_type=True).overlay(boxes, keep_geom_type=True)
+    return pd.concat([points, polygons])
 
 
 def occurrences(
@@ -143,10 +128,10 @@ def occurrences(
     is_point = touching.geom_type == 'Point'
     occurs[tuple(touching.loc[is_point, CELL].to_numpy().T)] = True
     polygons = touching[~is_point].set_index(CELL)[['geometry']]
+    # Coordinates are no more exact than 1e-8.
+    limit = (min_share + 1e-8) * area.boxes(area.windows[:1]).area[0]
     sizes = pd.Series(shapely.area(polygons.geometry), polygons.index)
     sizes = sizes.groupby(level=CELL).agg(['max', 'sum'])
-    window_area = shapely.area(area.boxes(np.array(area.windows[:1])).geometry[0])
-    limit = (min_share + 1e-8) * window_area  # coordinates are no more exact
     # Polygons that overlap, those of several years for instance, must not add up.
     unsure = sizes.index[(sizes['max'] <= limit) & (sizes['sum'] > limit)]
     united = polygons[polygons.index.isin(unsure)].dissolve(level=CELL)

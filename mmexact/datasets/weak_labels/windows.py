@@ -6,10 +6,11 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 import shapely
+from geopandas import GeoDataFrame
 from mmengine.logging import print_log
 from pyproj import CRS
 
-from mmexact.datasets.weak_labels.files import Bounds, LabelFile, read_labels
+from mmexact.datasets.weak_labels.files import Bounds, read_labels
 from mmexact.datasets.weak_labels.places import Area, in_windows, occurrences, repair
 from mmexact.datasets.weak_labels.settings import LabelSettings
 from mmexact.sits import IGNORED, Window
@@ -23,9 +24,6 @@ PLACES = ('Point', 'MultiPoint', 'Polygon', 'MultiPolygon', 'GeometryCollection'
 LISTED = 10
 """Unknown names that a message lists, most frequent first."""
 
-Scores = dict[tuple[str, Window], np.ndarray]
-"""Image-level labels by name of the area and window: float32 (K,), 1 for crops that occur."""
-
 
 def label_windows(
     settings: LabelSettings,
@@ -33,7 +31,7 @@ def label_windows(
     background: bool,
     areas: Sequence[Area],
     chosen: Collection[tuple[str, Window]],
-) -> Scores:
+) -> dict[tuple[str, Window], np.ndarray]:
     """Find out which crops occur in which window, and log what the labels amount to.
 
     Args:
@@ -44,7 +42,8 @@ def label_windows(
         chosen: The windows in use, by name of the area.
 
     Returns:
-        Labels of the chosen windows in which a class, maybe the background, is known to occur.
+        For the chosen windows in which a class, maybe the background, is known to occur: float32
+        (K,), 1 for crops that do.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -53,15 +52,14 @@ def label_windows(
     """
     numbers = _class_numbers(settings, classes)
     other = UNKNOWN if settings.other_codes is None else numbers[settings.other_codes]
-    file = read_labels(settings, lambda crs: _bounds(areas, crs))
-    labels = file.labels
+    labels, total = read_labels(settings, lambda crs: _bounds(areas, crs))
     labels['number'] = labels['name'].map(numbers | {'': NAMELESS}).fillna(other).astype(int)
     labels['placed'] = labels.geom_type.isin(PLACES) & ~labels.is_empty
     labels['inside'] = labels['timely'] = False
     parts = labels[labels['placed']].rename_axis('label')
     num_repaired = repair(parts)
     parts = parts.explode().reset_index()
-    scores: Scores = {}
+    scores = {}
     for area in areas:
         touching = in_windows(parts, area)
         labels.loc[touching['label'], 'inside'] = True
@@ -74,7 +72,8 @@ def label_windows(
     if not labels['inside'].any():
         raise ValueError(_nothing_inside(settings, areas))
     scores = {key: scores[key] for key in chosen if key in scores}
-    problems, notes = _account(settings, file, classes[0] if background else 'ignored')
+    other_name = classes[0] if background else 'ignored'
+    used, problems, notes = _account(labels, total, bool(settings.date_columns), other_name)
     if len(scores) < len(chosen):
         problems.append(f'windows without a label, left out: {len(chosen) - len(scores)}')
     if num_repaired:
@@ -90,10 +89,9 @@ def label_windows(
             f'are {tuple(classes)}'
         )
     totals = np.sum(list(scores.values()), axis=0).astype(int)
-    used = labels['timely'] & (labels['number'] >= 0) & (labels['number'] != IGNORED)
     lines = [
-        f'{settings.file}: {used.sum()} of {file.total} labels tell about {len(scores)} of '
-        f'{len(chosen)} windows',
+        f'{settings.file}: {used} of {total} labels tell about {len(scores)} of {len(chosen)} '
+        f'windows',
         'windows by crop: ' + ', '.join(map('{} {}'.format, classes[background:], totals)),
         *problems,
         *notes,
@@ -121,7 +119,7 @@ def _bounds(areas: Sequence[Area], crs: CRS) -> Bounds:
 
 
 def _nothing_inside(settings: LabelSettings, areas: Sequence[Area]) -> str:
-    labels = read_labels(settings).labels
+    labels, _ = read_labels(settings)
     found = 'has no label with a place'
     if np.isfinite(labels.total_bounds).all():
         found = f'none of its labels lies in the rasters: they span {_span(labels.total_bounds)}'
@@ -138,32 +136,33 @@ def _span(bounds: Bounds) -> str:
     return f'x {left:.8g} to {right:.8g}, y {bottom:.8g} to {top:.8g}'
 
 
-def _account(settings: LabelSettings, file: LabelFile, other: str) -> tuple[list[str], list[str]]:
-    """Say which labels cannot be used, and which were not needed."""
-    labels = file.labels
-    found = labels[labels['inside']]
-    known = found[found['number'] >= 0]
-    undated = known['start'].isna() & bool(settings.date_columns)
-    unplaced = int((~labels['placed']).sum())
+def _account(
+    labels: GeoDataFrame, total: int, dated: bool, other: str
+) -> tuple[int, list[str], list[str]]:
+    """Count the labels that are used, and say why others cannot be, and which were not needed."""
     # Of labels that were not read nothing tells why they are not there.
-    or_empty = ', or without a geometry' if file.total > len(labels) else ''
-    problems = {
-        f'outside the windows of the rasters{or_empty}': file.total - len(found) - unplaced,
-        'without a place (no point and no polygon)': unplaced,
-        'without a class': (found['number'] == NAMELESS).sum(),
-        'without a date': undated.sum(),
-        'of unknown classes': (found['number'] == UNKNOWN).sum(),
+    or_empty = ', or without a geometry' if total > len(labels) else ''
+    unknown = labels['number'] == UNKNOWN
+    reasons = {
+        'without a place (no point and no polygon)': ~labels['placed'],
+        f'outside the windows of the rasters{or_empty}': ~labels['inside'],
+        'without a class': labels['number'] == NAMELESS,
+        'of unknown classes': unknown,
+        'without a date': labels['start'].isna() & dated,
+        'of another time than the series': ~labels['timely'],
+        'ignored': labels['number'] == IGNORED,
     }
-    lines = _lines(problems)
-    if problems['of unknown classes']:
-        names = Counter(found.loc[found['number'] == UNKNOWN, 'name']).most_common()
-        listed = ', '.join(f'{name!r} {count}' for name, count in names[:LISTED])
-        lines[-1] += (
-            f' ({listed}{", ..." if len(names) > LISTED else ""}); add them to labels.codes or to '
-            f'metainfo.classes, or set labels.other_codes={other!r}'
+    first = np.select(list(reasons.values()), range(len(reasons)), len(reasons))
+    *counts, used = np.bincount(first, minlength=len(reasons) + 1)
+    counts[1] += total - len(labels)
+    lines = [f'labels {reason}: {count}' for reason, count in zip(reasons, counts, strict=False)]
+    if counts[3]:
+        names = Counter(labels.loc[unknown & labels['inside'], 'name']).most_common()
+        listed = [f'{name!r} {count}' for name, count in names[:LISTED]]
+        listed += ['...'] * (len(names) > LISTED)
+        lines[3] += (
+            f' ({", ".join(listed)}); add them to labels.codes or to metainfo.classes, or set '
+            f'labels.other_codes={other!r}'
         )
-    return lines, _lines({'of another time than the series': (~known['timely'] & ~undated).sum()})
-
-
-def _lines(counts: dict[str, int]) -> list[str]:
-    return [f'labels {what}: {number}' for what, number in counts.items() if number]
+    problems = [line for line, count in zip(lines[:5], counts, strict=False) if count]
+    return used, problems, lines[5:6] if counts[5] else []

@@ -82,12 +82,12 @@ def test_tables_as_they_are(root, text):
 def test_what_a_table_holds(root):
     write_points(root, (5, 5, 'Crop', 1), (5, 5, 7, 2), (5, 5, 'Crop', 3), header='x,y,crop,id')
     path = str(root / 'points.csv')
-    file = read_labels(LabelSettings(path, 'crop', coordinates=('x', 'y'), crs='EPSG:32633'))
-    assert file.columns == ['x', 'y', 'crop', 'id']
-    assert file.total == 3
-    assert file.labels.crs.to_epsg() == 32633
-    assert file.labels.geom_type.value_counts().to_dict() == {'Point': 3}
-    assert file.labels['name'].value_counts().to_dict() == {'Crop': 2, '7': 1}
+    settings = LabelSettings(path, 'crop', coordinates=('x', 'y'), crs='EPSG:32633')
+    labels, total = read_labels(settings)
+    assert total == 3
+    assert labels.crs.to_epsg() == 32633
+    assert labels.geom_type.value_counts().to_dict() == {'Point': 3}
+    assert labels['name'].value_counts().to_dict() == {'Crop': 2, '7': 1}
 
 
 @pytest.mark.parametrize(

@@ -142,12 +142,11 @@ def test_a_polygon_around_the_world(root):
 def test_what_a_vector_file_holds(root, name):
     shapes = [square(0, 0, 10), square(20, 0, 10), square(9000, 0, 10)]
     write_vector(root / name, shapes, crop=[4, 4, 8], farm=['a', 'b', 'c'])
-    file = read_labels(LabelSettings(str(root / name), 'crop'))
-    assert file.columns == ['crop', 'farm']
-    assert file.labels.crs.to_epsg() == 32633
-    assert file.labels.geom_type.value_counts().to_dict() == {'Polygon': 3}
-    assert file.labels['name'].value_counts().to_dict() == {'4': 2, '8': 1}
-    assert file.total == 3
+    labels, total = read_labels(LabelSettings(str(root / name), 'crop'))
+    assert labels.crs.to_epsg() == 32633
+    assert labels.geom_type.value_counts().to_dict() == {'Polygon': 3}
+    assert labels['name'].value_counts().to_dict() == {'4': 2, '8': 1}
+    assert total == 3
 
 
 @pytest.mark.parametrize(('name', 'read'), [('a.gpkg', 1), ('bounds.parquet', 1), ('a.parquet', 2)])
@@ -160,9 +159,9 @@ def test_only_what_is_near_is_read(root, name, read):
     else:  # without bounds of the rows there is nothing to tell what is near
         frame.to_parquet(root / name, write_covering_bbox=name == 'bounds.parquet')
     settings = LabelSettings(str(root / name), 'crop')
-    near = read_labels(settings, lambda crs: square(-10, -10, 100).bounds)
-    assert len(near.labels) == read
-    assert near.total == 2
+    labels, total = read_labels(settings, lambda crs: square(-10, -10, 100).bounds)
+    assert len(labels) == read
+    assert total == 2
 
 
 def test_a_vector_file_without_a_crs_is_named(root):
