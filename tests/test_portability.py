@@ -19,7 +19,7 @@ RUN = """
 import builtins, os, runpy, sys
 
 POSIX = 'fcntl', 'grp', 'pwd', 'resource', 'termios'
-FUNCTIONS = 'fork', 'memfd_create', 'pread', 'preadv', 'posix_fadvise', 'sched_getaffinity'
+FUNCTIONS = 'fork', 'memfd_create', 'posix_fadvise', 'sched_getaffinity'
 plain_import = builtins.__import__
 
 def without_posix(name, globals=None, *rest, **named):

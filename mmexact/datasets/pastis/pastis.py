@@ -16,11 +16,11 @@ import numpy as np
 from mmseg.registry import DATASETS
 
 from mmexact.datasets.labels import map_labels
-from mmexact.datasets.numpy_files import npy_shape, read_planes
+from mmexact.datasets.numpy_files import map_array
 from mmexact.datasets.pastis.window_copy import WindowLayout
 from mmexact.datasets.reader import PatchReader
 from mmexact.datasets.sits_dataset import SITSDataset
-from mmexact.sits import IGNORED, Window, check_days
+from mmexact.sits import IGNORED, Window, check_days, cut
 
 VOID = 19
 
@@ -130,17 +130,17 @@ class PASTISReader(PatchReader):
     def read(self, dates: np.ndarray, window: Window) -> np.ndarray:
         """Read (T', C, h, w) digital numbers."""
         if self.layout is not None:
-            stored = (len(self.days), self.num_bands)
-            return self.layout.read(self.source, stored, dates, window)
-        planes = (dates[:, None] * self.num_bands + np.arange(self.num_bands)).ravel()
-        series = read_planes(self.source, planes, window)
-        return series.reshape(len(dates), self.num_bands, *window[2:])
+            return self.layout.read(self.source, dates, window)
+        return cut(map_array(self.source, ahead=True), window)[dates]
 
     def read_mask(self, window: Window) -> np.ndarray:
         """Read (h, w) uint8 classes, 255 where void."""
         path = str(self.mask_source)
-        mask = read_planes(path, [0], window, self.size)[0]
-        return to_classes(mask, self.label_map, path)
+        masks = map_array(path)
+        if masks.shape[-2:] != self.size:
+            raise ValueError(f'{path}: {masks.shape[-2:]} pixels, but the series has {self.size}')
+        mask = masks.reshape(-1, *self.size)[0]
+        return to_classes(cut(mask, window), self.label_map, path)
 
 
 @DATASETS.register_module()
@@ -217,7 +217,7 @@ class PASTISDataset(SITSDataset):
         name = str(properties['ID_PATCH'])
         path = os.path.join(self.data_prefix['img_path'], f'S2_{name}.npy')
         days = _patch_days(properties, f'{metadata}, patch {name}')
-        shape = npy_shape(path)
+        shape = map_array(path).shape
         if layout is not None:
             self._check_windows(path, shape, layout)
             shape = (*shape[1:3], *layout.patch_size)

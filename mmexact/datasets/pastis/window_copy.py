@@ -11,12 +11,11 @@ import os
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from math import prod
 from pathlib import Path
 
 import numpy as np
 
-from mmexact.datasets.numpy_files import npy_shape, read_planes, save_array
+from mmexact.datasets.numpy_files import map_array, save_array
 from mmexact.datasets.windows import window_grid
 from mmexact.masks.folder import MANIFEST, ResumableFolder
 from mmexact.sits import Window, cut
@@ -73,37 +72,22 @@ class WindowLayout:
             cut(outside, window)[...] = False
         return outside
 
-    def split(self, series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Split (T, C, H, W) into (windows, T, C, h, w) and the border (T, C, pixels)."""
-        parts = np.stack([cut(series, window) for window in self.windows])
-        return parts, series[..., self.border]
+    def read(self, path: str, dates: np.ndarray, window: Window) -> np.ndarray:
+        """Read some dates (T',) from a file of the copy.
 
-    def read(
-        self, path: str, stored: tuple[int, int], dates: np.ndarray, window: Window
-    ) -> np.ndarray:
-        """Read some dates from a file of the copy.
-
-        Args:
-            path: The file.
-            stored: Its numbers of dates and bands.
-            dates: (T',) which of the dates.
-            window: Pixels to read. One of the layout lies in one piece; others are cut out of the
-                whole patch.
+        A window of the layout lies in one piece; others are cut out of the whole patch.
 
         Returns:
             (T', C, h, w) in the type of the file.
         """
-        (available, bands), size = stored, self.window_size
-        if window in self.windows:
-            first = self.windows.index(window) * available * bands
-            planes = (first + dates[:, None] * bands + np.arange(bands)).ravel()
-            return read_planes(path, planes).reshape(len(dates), bands, size, size)
-        parts = np.load(path, mmap_mode='r')
-        patch = np.empty((len(dates), bands, *self.patch_size), parts.dtype)
-        for part, place in zip(parts, self.windows, strict=True):
+        parts, windows = map_array(path), self.windows
+        if window in windows:
+            return parts[windows.index(window)][dates]
+        patch = np.empty((len(dates), parts.shape[2], *self.patch_size), parts.dtype)
+        for part, place in zip(parts, windows, strict=True):
             cut(patch, place)[...] = part[dates]
         if self.border.any():
-            patch[..., self.border] = np.load(border_path(path), mmap_mode='r')[dates]
+            patch[..., self.border] = map_array(border_path(path))[dates]
         return cut(patch, window)
 
 
@@ -149,7 +133,7 @@ def copy_windows(
         )
     if WindowLayout.of(source) is not None:
         raise ValueError(f'{source}: is a window-contiguous copy already; start from the download')
-    height, width = npy_shape(str(patches[0]))[-2:]
+    height, width = map_array(str(patches[0])).shape[-2:]
     layout = WindowLayout(window_size, (height, width))
     window_grid(layout.patch_size, window_size, patches[0].name)
     others = [*(source / 'ANNOTATIONS').glob('TARGET_*.npy'), *source.glob('NORM_S2_*.json')]
@@ -187,9 +171,12 @@ def _check_room(target: Path, missing: list[Path]) -> None:
 
 
 def _copy_patch(path: Path, target: Path, layout: WindowLayout) -> None:
-    shape = npy_shape(str(path))
-    if len(shape) != 4 or shape[2:] != layout.patch_size:
-        raise ValueError(f'{path}: shape {shape}; expected (dates, bands, *{layout.patch_size})')
-    series = read_planes(str(path), range(prod(shape[:2]))).reshape(shape)
-    for name, array in zip(_files(path.name, layout), layout.split(series), strict=False):
+    series = map_array(str(path))
+    if series.ndim != 4 or series.shape[2:] != layout.patch_size:
+        raise ValueError(
+            f'{path}: shape {series.shape}; expected (dates, bands, *{layout.patch_size})'
+        )
+    windows = np.stack([cut(series, window) for window in layout.windows])
+    arrays = (windows, series[..., layout.border])
+    for name, array in zip(_files(path.name, layout), arrays, strict=False):
         save_array(target / name, array)

@@ -130,11 +130,11 @@ def test_missing_and_truncated_arrays_are_named(root, name):
     path = root / name
     size = path.stat().st_size
     os.truncate(path, size - 10)
-    message = rf'{path.name}: .*{size - 10} bytes, expected {size} for \(.*download it again'
+    message = rf'{path.name}: not a complete .*{size - 10} bytes.*download it again'
     with pytest.raises(ValueError, match=message):
         build(root)
     os.truncate(path, 5)
-    with pytest.raises(ValueError, match=rf'{path.name}: .*5 bytes, no readable header'):
+    with pytest.raises(ValueError, match=rf'{path.name}: not a complete .*5 bytes'):
         build(root)
     path.unlink()
     with pytest.raises(FileNotFoundError, match=rf'{path.name}: no such file'):
