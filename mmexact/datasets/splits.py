@@ -62,12 +62,9 @@ def find_places(infos: Sequence[Mapping[str, Any]]) -> Places:
 
 
 def make_blocks(places: Places, block_size: int) -> np.ndarray:
-    """Number the blocks, ``block_size`` pixels wide, that the centres of the windows lie in.
+    """Number the blocks, ``block_size`` pixels wide, that the centres of the windows lie in, (N,).
 
     Each frame is cut from its top left window on.
-
-    Returns:
-        (N,) index of the block, 0..B - 1.
     """
     centres = (places.boxes[:, :2] + places.boxes[:, 2:]) / 2
     corners = np.full((len(places.names), 2), np.inf)
@@ -114,23 +111,19 @@ def assign_blocks(
     order = order[np.argsort(-held[order].sum(1), kind='stable')]
     wanted = np.array(shares)
     lacking = wanted[:, None] * held.sum(0)
-
-    def costs(block: int) -> np.ndarray:
-        """By how much the squared deviations grow where the block goes, relative to the share."""
-        return (held[block] @ held[block] - 2 * lacking @ held[block]) / wanted
-
-    splits = np.empty(number, int)
-    for block in order:
-        splits[block] = costs(block).argmin()
-        lacking[splits[block]] -= held[block]
-    moved = True
+    splits, moved = np.full(number, DROPPED), True
     while moved:
         moved = False
         for block in order:
             here = splits[block]
-            lacking[here] += held[block]
-            there = int(costs(block).argmin())
-            if costs(block)[there] < costs(block)[here] - 1e-12 and (splits == here).sum() > 1:
+            if here != DROPPED:
+                lacking[here] += held[block]
+            # By how much the squared deviations grow where the block goes, relative to the share.
+            costs = (held[block] @ held[block] - 2 * lacking @ held[block]) / wanted
+            there = costs.argmin()
+            if here == DROPPED or (
+                costs[there] < costs[here] - 1e-12 and (splits == here).sum() > 1
+            ):
                 splits[block], moved = there, True
             lacking[splits[block]] -= held[block]
     return splits[blocks]
@@ -222,14 +215,9 @@ def split_windows(
     classes = tuple(dataset.metainfo['classes'][dataset.background :]) if labelled else ()
     labels = np.array([info['gt_score'] if labelled else [] for info in infos])
     places = find_places(infos)
-    return Split(
-        names=tuple(shares),
-        numbers=assign_blocks(make_blocks(places, block_size), labels, list(shares.values()), seed),
-        sample_ids=[info['sample_id'] for info in infos],
-        places=places,
-        classes=classes,
-        labels=labels,
-    )
+    numbers = assign_blocks(make_blocks(places, block_size), labels, list(shares.values()), seed)
+    ids = [info['sample_id'] for info in infos]
+    return Split(tuple(shares), numbers, ids, places, classes, labels)
 
 
 def write_lists(folder: Path, lists: Mapping[str, Sequence[str]], overwrite: bool = False) -> None:

@@ -47,45 +47,43 @@ def band_statistics(
 class BandMoments:
     """Running mean and variance of each band, in float64.
 
-    Blocks are merged by the pairwise formulas of Chan, Golub and LeVeque ("Algorithms for computing
-    the sample variance", The American Statistician, 1983), which lose no digits to large means.
+    Sums are those of the differences from the first block's mean, so that large means cost no
+    digits.
 
     Attributes:
         count: (C,) values so far.
-        mean: (C,) their mean.
     """
 
     def __init__(self, num_bands: int) -> None:
         self.count = np.zeros(num_bands)
-        self.mean = np.zeros(num_bands)
-        self._squares = np.zeros(num_bands)
+        self._origin = np.zeros(num_bands)
+        self._sums, self._squares = np.zeros(num_bands), np.zeros(num_bands)
 
     def add(self, values: np.ndarray, valid: np.ndarray) -> None:
         """Add the valid values of a block (T, C, h, w); ``valid`` is bool of that shape.
 
         Values that are not valid must be finite.
         """
-        bands = np.moveaxis(values, 1, 0).reshape(values.shape[1], -1)
-        bands = bands.astype(np.float64)
+        bands = np.moveaxis(values, 1, 0).reshape(values.shape[1], -1).astype(np.float64)
         counted = np.moveaxis(valid, 1, 0).reshape(bands.shape)
-        if not counted.all():
-            bands *= counted
-        count = counted.sum(1).astype(np.float64)
-        mean = bands.sum(1) / np.maximum(count, 1)
-        bands -= mean[:, None]
-        if not counted.all():
-            bands *= counted
-        squares = np.einsum('bn,bn->b', bands, bands)
-        total = np.maximum(self.count + count, 1)
-        shift = mean - self.mean
-        self.mean += shift * count / total
-        self._squares += squares + np.square(shift) * self.count * count / total
+        count = counted.sum(1)
+        first = (bands * counted).sum(1) / np.maximum(count, 1)
+        self._origin = np.where(self.count == 0, first, self._origin)
+        bands = (bands - self._origin[:, None]) * counted
         self.count += count
+        self._sums += bands.sum(1)
+        self._squares += np.einsum('bn,bn->b', bands, bands)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(C,) mean of the values so far."""
+        return self._origin + self._sums / np.maximum(self.count, 1)
 
     @property
     def std(self) -> np.ndarray:
         """(C,) standard deviation of the values so far (divided by their number)."""
-        return np.sqrt(self._squares / np.maximum(self.count, 1))
+        count = np.maximum(self.count, 1)
+        return np.sqrt(np.maximum(self._squares / count - np.square(self._sums / count), 0))
 
 
 class BandHistograms:
@@ -117,23 +115,19 @@ class BandHistograms:
             counts += np.bincount(chosen, minlength=self.RANGE)
 
     def moments_between(self, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
-        """Work out mean and standard deviation of the values between two percentiles.
+        """Work out mean (C,) and standard deviation (C,) of the values between two percentiles.
 
         Args:
             low: Percentile 0..100; the smallest value with at least that share up to it counts.
             high: Percentile above ``low``.
-
-        Returns:
-            Mean (C,) and standard deviation (C,).
         """
-        numbers = np.arange(self.RANGE) + self._lowest
         shares = self.counts.cumsum(1) / np.maximum(self.counts.sum(1, keepdims=True), 1)
         first = (shares >= low / 100).argmax(1)[:, None]
         # Sums of many shares end a little off 1.
         last = (shares >= high / 100 - 1e-12).argmax(1)[:, None]
         place = np.arange(self.RANGE)
         kept = np.where((place >= first) & (place <= last), self.counts, 0)
-        total = np.maximum(kept.sum(1), 1)
+        numbers, total = place + self._lowest, np.maximum(kept.sum(1), 1)
         mean = kept @ numbers / total
         variance = (kept * np.square(numbers - mean[:, None])).sum(1) / total
         return mean, np.sqrt(variance)
