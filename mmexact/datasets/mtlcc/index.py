@@ -66,7 +66,7 @@ class TileIndex:
         tracked = unread and is_main_process()
         try:
             for name in track_iter_progress(list(unread)) if tracked else unread:
-                facts = load_tile(os.path.join(folder, name)).facts
+                _, facts = load_tile(os.path.join(folder, name))
                 self._known[f'{place}/{name}'] = unread[name], facts
         finally:
             if tracked and self.path is not None:

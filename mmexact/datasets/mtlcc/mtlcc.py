@@ -17,7 +17,7 @@ from mmseg.registry import DATASETS
 
 from mmexact.datasets.labels import map_labels
 from mmexact.datasets.mtlcc.index import TileIndex
-from mmexact.datasets.mtlcc.tiles import BANDS, PICKLE, TFRECORD, load_tile, read_bands
+from mmexact.datasets.mtlcc.tiles import BANDS, PICKLE, TFRECORD, read_bands
 from mmexact.datasets.reader import PatchReader
 from mmexact.datasets.sits_dataset import SITSDataset
 from mmexact.sits import IGNORED, Window, cut
@@ -69,7 +69,7 @@ class TileReader(PatchReader):
 
     def read(self, dates: np.ndarray, window: Window) -> np.ndarray:
         """Read int16 (T', 13, h, w) digital numbers."""
-        return cut(read_bands(load_tile(self.source), dates), window)
+        return cut(read_bands(self.source, dates), window)
 
     def read_mask(self, window: Window) -> np.ndarray:
         """Read (h, w) uint8 classes 0..16; 255 where unknown, unlisted or unwanted."""
@@ -135,7 +135,8 @@ class MTLCCDataset(SITSDataset):
         """Yield the tiles of the split."""
         index = TileIndex(self.index_file)
         bands = [band for bands in BANDS.values() for band in bands]
-        for year, (folder, names) in self._tiles().items():
+        tiles_of = {year: self._find_tiles(year) for year in self.years}
+        for year, (folder, names) in tiles_of.items():
             tiles = index.look_up(folder, names)
             varying = sum(not tile.codes_repeat for tile in tiles)
             if varying:
@@ -156,29 +157,33 @@ class MTLCCDataset(SITSDataset):
                     ),
                 )
 
-    def _tiles(self) -> dict[int, tuple[str, list[str]]]:
-        """Find the folder of each year and the tiles of the split that are in it."""
+    def _find_tiles(self, year: int) -> tuple[str, list[str]]:
+        """Find the folder of a year and the tiles of the split that are in it."""
         if self.data_root is None or not os.path.isdir(self.data_root):
             where = 'data_root is not set' if self.data_root is None else self.data_root
             raise FileNotFoundError(f'{where}: no such folder. {SOURCE}')
         names = self._split_names(self.data_root)
-        tiles = {}
-        for year in self.years:
-            folder = os.path.join(self.data_root, f'data{year % 100}')
-            found = find_tiles(folder)
-            there = [found[name] for name in names if name in found]
-            if not there:
-                raise ValueError(
-                    f'{folder}: none of the {len(names)} tiles of {self.split} (first {names[:1]}) '
-                    f'is there; do tileids and tiles belong to one size?'
-                )
-            if len(there) < len(names):
-                report(
-                    f'{folder}: {len(names) - len(there)} of the {len(names)} tiles of '
-                    f'{self.split} are not there'
-                )
-            tiles[year] = folder, there
-        return tiles
+        folder = os.path.join(self.data_root, f'data{year % 100}')
+        files = os.listdir(folder) if os.path.isdir(folder) else []
+        found = {
+            file.removesuffix(end): file
+            for end in (PICKLE, TFRECORD)
+            for file in files
+            if file.endswith(end)
+        }
+        if not found:
+            raise FileNotFoundError(
+                f'{os.path.abspath(folder)}: no tiles *{TFRECORD} or *{PICKLE}. {SOURCE}'
+            )
+        there = [found[name] for name in names if name in found]
+        if not there:
+            raise ValueError(
+                f'{folder}: none of the {len(names)} tiles of {self.split} (first {names[:1]}) is '
+                f'there; do tileids and tiles belong to one size?'
+            )
+        if missing := len(names) - len(there):
+            report(f'{folder}: {missing} of the {len(names)} tiles of {self.split} are not there')
+        return folder, there
 
     def _split_names(self, root: str) -> list[str]:
         """Read the names of the tiles of the split."""
@@ -210,19 +215,3 @@ def report(message: str) -> None:
     """Log something that the user should know, once."""
     if is_main_process():
         print_log(message, 'current')
-
-
-def find_tiles(folder: str) -> dict[str, str]:
-    """Find the tiles of one year: file by name of the tile.
-
-    Raises:
-        FileNotFoundError: There is no such folder, or it holds no tile.
-    """
-    names = os.listdir(folder) if os.path.isdir(folder) else []
-    for ending in (TFRECORD, PICKLE):
-        found = [name for name in names if name.endswith(ending)]
-        if found:
-            return {name.removesuffix(ending): name for name in found}
-    raise FileNotFoundError(
-        f'{os.path.abspath(folder)}: no tiles *{TFRECORD} or *{PICKLE}. {SOURCE}'
-    )

@@ -48,16 +48,11 @@ class TileFacts:
     codes_repeat: bool
 
 
-@dataclass(frozen=True)
-class Tile:
-    """A tile: its bands by resolution ('x10', 'x20', 'x60'), int (T, h, w, bands), and the rest."""
-
-    bands: Mapping[str, np.ndarray]
-    facts: TileFacts
-
-
-def load_tile(path: str) -> Tile:
+def load_tile(path: str) -> tuple[dict[str, np.ndarray], TileFacts]:
     """Read a tile in either format.
+
+    Returns:
+        Its bands by resolution ('x10', 'x20', 'x60'), int (T, h, w, bands), and the rest.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -79,19 +74,19 @@ def load_tile(path: str) -> Tile:
         codes[0].clip(0, 255).astype(np.uint8),  # there are no codes outside: unlisted is unlisted
         bool((codes == codes[0]).all()),
     )
-    return Tile({name: arrays[name][observed] for name in BANDS}, facts)
+    return {name: arrays[name][observed] for name in BANDS}, facts
 
 
-def read_bands(tile: Tile, dates: np.ndarray) -> np.ndarray:
-    """Bring the 13 bands of some dates to 10 m: int16 (T', 13, h, w) digital numbers.
+def read_bands(path: str, dates: np.ndarray) -> np.ndarray:
+    """Read some dates of a tile, its 13 bands at 10 m: int16 (T', 13, h, w) digital numbers.
 
     Bands of 20 and 60 m are enlarged bilinearly between the centres of their pixels
     (``align_corners=False``) and rounded. Digital numbers above 32767 become 32767.
     """
-    size = tile.facts.codes.shape
-    planes = []
-    for name in BANDS:
-        values = torch.from_numpy(tile.bands[name][dates].astype(np.float32)).movedim(-1, 1)
+    bands, facts = load_tile(path)
+    size, planes = facts.codes.shape, []
+    for array in bands.values():
+        values = torch.from_numpy(array[dates].astype(np.float32)).movedim(-1, 1)
         if values.shape[-2:] != size:
             values = F.interpolate(values, size=size, mode='bilinear', align_corners=False)
         planes.append(values.round_().clamp_(-32768, 32767).short())

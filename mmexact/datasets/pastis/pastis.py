@@ -109,10 +109,7 @@ def to_classes(mask: np.ndarray, label_map: dict[int, int] | None, path: str) ->
         raise ValueError(
             f'{path}: label {unknown[0]} in {unknown.size} pixels; PASTIS has 0..18 and void 19'
         )
-    return map_labels(
-        np.where(mask == VOID, IGNORED, mask).astype(np.uint8),
-        label_map,
-    )
+    return map_labels(np.where(mask == VOID, IGNORED, mask).astype(np.uint8), label_map)
 
 
 @dataclass(eq=False, kw_only=True)
@@ -219,8 +216,7 @@ class PASTISDataset(SITSDataset):
         days = _patch_days(properties, f'{metadata}, patch {name}')
         shape = map_array(path).shape
         if layout is not None:
-            self._check_windows(path, shape, layout)
-            shape = (*shape[1:3], *layout.patch_size)
+            shape = layout.patch_shape(path, shape)
         if len(shape) != 4 or shape[0] != len(days):
             raise ValueError(
                 f'{path}: shape {shape}, but {metadata} has {len(days)} dates for patch {name}; '
@@ -236,12 +232,3 @@ class PASTISDataset(SITSDataset):
             label_map=self.label_map,
             layout=layout,
         )
-
-    @staticmethod
-    def _check_windows(path: str, shape: tuple[int, ...], layout: WindowLayout) -> None:
-        size, number = layout.window_size, len(layout.windows)
-        if len(shape) != 5 or shape[0] != number or shape[3:] != (size, size):
-            raise ValueError(
-                f'{path}: shape {shape}; expected ({number}, dates, bands, {size}, {size}) in a '
-                f'window-contiguous copy'
-            )

@@ -64,6 +64,20 @@ class WindowLayout:
         """The windows in the order of the sample ids."""
         return window_grid(self.patch_size, self.window_size, 'PASTIS')
 
+    def patch_shape(self, path: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of the patch that a file of some shape holds: (T, C, H, W).
+
+        Raises:
+            ValueError: The file has other windows.
+        """
+        size, number = self.window_size, len(self.windows)
+        if len(shape) != 5 or shape[0] != number or shape[3:] != (size, size):
+            raise ValueError(
+                f'{path}: shape {shape}; expected ({number}, dates, bands, {size}, {size}) in a '
+                f'window-contiguous copy'
+            )
+        return *shape[1:3], *self.patch_size
+
     @property
     def border(self) -> np.ndarray:
         """(H, W) bool: pixels outside all windows."""
@@ -143,7 +157,12 @@ def copy_windows(
         target, KIND, asdict(layout), [*cut, *copied], overwrite=overwrite, alone=True
     )
     missing = [path for path in patches if not folder.has(*_files(path.name, layout))]
-    _check_room(target, missing)
+    needed, free = sum(path.stat().st_size for path in missing), shutil.disk_usage(target).free
+    if needed > free:
+        raise OSError(
+            f'{target.absolute()}: the copy needs {needed / 1e9:.1f} GB more, but the disk has '
+            f'{free / 1e9:.1f} GB free'
+        )
     for path in track(missing) if missing else ():
         _copy_patch(path, target, layout)
     for name in copied:
@@ -158,16 +177,6 @@ def _files(name: str, layout: WindowLayout) -> list[str]:
     """Name the files that ``S2_<id>.npy`` becomes."""
     path = os.path.join('DATA_S2', name)
     return [path, border_path(path)] if layout.border.any() else [path]
-
-
-def _check_room(target: Path, missing: list[Path]) -> None:
-    needed = sum(path.stat().st_size for path in missing)
-    free = shutil.disk_usage(target).free
-    if needed > free:
-        raise OSError(
-            f'{target.absolute()}: the copy needs {needed / 1e9:.1f} GB more, but the disk has '
-            f'{free / 1e9:.1f} GB free'
-        )
 
 
 def _copy_patch(path: Path, target: Path, layout: WindowLayout) -> None:

@@ -1,7 +1,7 @@
 """Settings of how a user's series is found and read: the dict ``search`` of a config."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
 from typing import Any, TypeVar
 
@@ -78,27 +78,23 @@ class Offset:
 
     def __post_init__(self) -> None:
         try:
-            _ = self.first_day
+            self.applies(date.max)
         except ValueError as error:
             raise ValueError(f"offset: since: {error}; expected 'YYYY-MM-DD' or None") from None
 
-    @property
-    def first_day(self) -> date:
-        """First day of the products that need it."""
-        return date.min if self.since is None else date.fromisoformat(self.since)
+    def applies(self, day: date) -> bool:
+        """Tell whether products of a day are newer ones."""
+        return self.since is None or day >= date.fromisoformat(self.since)
 
     def apply(self, values: np.ndarray, times: Sequence[datetime]) -> np.ndarray:
         """Return (T, ...) with the offset added to later dates, kept within the type."""
-        late = np.array([time.date() >= self.first_day for time in times], dtype=bool)
-        if not late.any():
-            return values
+        late, result = [self.applies(time.date()) for time in times], values.copy()
         if values.dtype.kind == 'f':
-            moved = values[late] + values.dtype.type(self.value)
+            result[late] += values.dtype.type(self.value)
         else:
             limits = np.iinfo(values.dtype)
-            moved = (values[late].astype(np.int64) + self.value).clip(limits.min, limits.max)
-        result = values.copy()
-        result[late] = moved
+            moved = values[late].astype(np.int64) + self.value
+            result[late] = moved.clip(limits.min, limits.max)
         return result
 
 
@@ -149,12 +145,14 @@ class Search:
         Raises:
             ValueError: There is no such setting, or they contradict one another.
         """
-        settings = dict(given)
-        for name, kind in (('clouds', CloudMask), ('offset', Offset)):
-            if settings.get(name) is not None:
-                settings[name] = _make(kind, settings[name], f'search: {name}')
-        search: Search = _make(cls, settings, 'search')
-        return search
+        search: Search = _make(cls, given, 'search')
+        parts: dict[str, type[Any]] = dict(clouds=CloudMask, offset=Offset)
+        made = {
+            name: _make(parts[name], given[name], f'search: {name}')
+            for name in parts
+            if given.get(name) is not None
+        }
+        return replace(search, **made)
 
     def __post_init__(self) -> None:
         named = all(isinstance(band, str) for band in self.bands or ())

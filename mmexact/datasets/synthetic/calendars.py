@@ -33,8 +33,8 @@ class Calendar:
         cuts: Days on which the canopy is mown.
         traits: Leaf chlorophyll, canopy structure (near infrared) and leaf water against an
             average crop, in units of about 10 % of the bands concerned.
-        leaf: Key of `phenology.LEAVES`.
-        substrate: Key of `phenology.SUBSTRATES`, what lies below the canopy.
+        leaf: Name in spectra.csv.
+        substrate: Name in spectra.csv of what lies below the canopy.
     """
 
     name: str

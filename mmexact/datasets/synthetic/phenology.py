@@ -5,58 +5,31 @@ and flowers of a day, and a two-layer canopy over a substrate turns these into t
 the ten bands.
 """
 
+import csv
 from dataclasses import dataclass
+from importlib.resources import files
 
 import numpy as np
 
 from mmexact.datasets.synthetic.calendars import COVERS
 
-BANDS = ('B2', 'B3', 'B4', 'B5', 'B6', 'B7', 'B8', 'B8A', 'B11', 'B12')
-
-
-def _spectrum(*values: float) -> np.ndarray:
-    return np.array(values, np.float32)
-
-
-# Reflectances, rounded from what such surfaces look like in Sentinel-2 level-2A products.
-SUBSTRATES = {
-    'soil': _spectrum(0.065, 0.090, 0.120, 0.140, 0.155, 0.170, 0.185, 0.195, 0.270, 0.235),
-    'litter': _spectrum(0.040, 0.055, 0.065, 0.080, 0.105, 0.120, 0.135, 0.145, 0.190, 0.130),
-    'water': _spectrum(0.045, 0.045, 0.032, 0.026, 0.022, 0.020, 0.018, 0.016, 0.010, 0.008),
-    'built': _spectrum(0.105, 0.125, 0.140, 0.155, 0.170, 0.180, 0.195, 0.200, 0.225, 0.205),
+with files(__package__).joinpath('spectra.csv').open(encoding='utf-8') as _file:
+    (_, *_bands), *_rows = csv.reader(_file, delimiter=';')
+BANDS = tuple(_bands)
+SPECTRA = {
+    name: np.array([float(value) for value in values], np.float32) for name, *values in _rows
 }
-# What soil types are multiplied with: loam, chalk, iron-rich clay, dark humic soil.
+"""Values of the bands by name, rounded from what such surfaces look like in Sentinel-2 level 2A.
+
+Reflectances of substrates, leaves, dry matter and flowers; factors on bare soil by its type; the
+extinction of light in green leaves, strong where they absorb, weak where they scatter; and how much
+chlorophyll, structure and leaf water, the three traits, change the bands of a leaf.
+"""
 SOIL_TYPES = np.stack(
-    [
-        _spectrum(1.00, 1.00, 1.00, 1.00, 1.00, 1.00, 1.00, 1.00, 1.00, 1.00),
-        _spectrum(1.55, 1.50, 1.40, 1.35, 1.30, 1.28, 1.25, 1.22, 1.10, 1.05),
-        _spectrum(0.75, 0.85, 1.10, 1.12, 1.12, 1.10, 1.08, 1.06, 1.05, 1.00),
-        _spectrum(0.70, 0.70, 0.70, 0.72, 0.74, 0.75, 0.76, 0.77, 0.80, 0.82),
-    ]
+    [SPECTRA[name] for name in ('loam', 'chalk', 'iron-rich clay', 'dark humic soil')]
 )
-LEAVES = {
-    'crop': _spectrum(0.024, 0.055, 0.026, 0.090, 0.300, 0.390, 0.420, 0.440, 0.200, 0.090),
-    'broadleaf': _spectrum(0.022, 0.048, 0.024, 0.078, 0.260, 0.340, 0.370, 0.390, 0.175, 0.075),
-    'needle': _spectrum(0.018, 0.032, 0.020, 0.048, 0.135, 0.175, 0.195, 0.205, 0.095, 0.045),
-}
-DRY = _spectrum(0.085, 0.125, 0.170, 0.210, 0.245, 0.270, 0.300, 0.315, 0.340, 0.235)
-FLOWERS = {
-    'yellow': _spectrum(0.045, 0.190, 0.170, 0.250, 0.380, 0.440, 0.460, 0.470, 0.215, 0.105),
-    'white': _spectrum(0.160, 0.190, 0.180, 0.230, 0.370, 0.430, 0.450, 0.460, 0.220, 0.110),
-    'tassel': _spectrum(0.050, 0.090, 0.090, 0.140, 0.300, 0.370, 0.390, 0.410, 0.250, 0.130),
-    'red': _spectrum(0.040, 0.065, 0.110, 0.160, 0.270, 0.320, 0.350, 0.370, 0.270, 0.160),
-}
-# Light extinction of green leaves: strong where they absorb, weak where they scatter.
-EXTINCTION = _spectrum(0.75, 0.65, 0.75, 0.60, 0.50, 0.45, 0.45, 0.45, 0.50, 0.60)
+TRAIT_EFFECTS = np.stack([SPECTRA[name] for name in ('chlorophyll', 'structure', 'leaf water')])
 DRY_EXTINCTION = 0.65
-# How chlorophyll, structure and water (the three traits) change the bands of a leaf.
-TRAIT_EFFECTS = np.stack(
-    [
-        _spectrum(-0.06, -0.12, -0.10, -0.12, -0.03, 0.0, 0.0, 0.0, 0.0, 0.0),
-        _spectrum(0.0, 0.0, 0.0, 0.03, 0.08, 0.10, 0.10, 0.10, 0.03, 0.0),
-        _spectrum(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -0.01, -0.02, -0.12, -0.16),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -131,10 +104,10 @@ def canopy(units: Units, days: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.n
 
 def leaf_spectra(units: Units) -> tuple[np.ndarray, np.ndarray]:
     """Reflectances (P, 10) of the leaves and of the flowers of each unit."""
-    leaves = np.stack([LEAVES[COVERS[c].leaf] for c in units.cover])
+    leaves = np.stack([SPECTRA[COVERS[c].leaf] for c in units.cover])
     leaves = leaves * (1 + units.traits @ TRAIT_EFFECTS)
     colours = [COVERS[c].flower for c in units.cover]
-    flowers = [FLOWERS[f[0]] if f else leaves[i] for i, f in enumerate(colours)]
+    flowers = [SPECTRA[f[0]] if f else leaves[i] for i, f in enumerate(colours)]
     return leaves.astype(np.float32), np.stack(flowers).astype(np.float32)
 
 
@@ -147,7 +120,7 @@ def reflectance(
     lies below it exponentially in its area index, faster where it absorbs, so that the near
     infrared still grows when the red has long been saturated.
     """
-    see_through = np.exp(-leaf_area[:, None] * EXTINCTION[:, None, None])
+    see_through = np.exp(-leaf_area[:, None] * SPECTRA['extinction'][:, None, None])
     bare = np.exp(-DRY_EXTINCTION * dry_area)[:, None]
-    below = substrate * bare + DRY[:, None, None] * (1 - bare)
+    below = substrate * bare + SPECTRA['dry'][:, None, None] * (1 - bare)
     return canopy_top * (1 - see_through) + below * see_through

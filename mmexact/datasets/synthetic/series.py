@@ -92,8 +92,8 @@ def draw_series(
 
     # substrate: bare soil of the region, darker when wet; bright and dark parcels
     soil = rng.dirichlet(np.array(region.soils) * 6 + 0.05).astype(np.float32)
-    soil = phenology.SUBSTRATES['soil'] * (soil @ phenology.SOIL_TYPES)
-    spectra = np.stack([phenology.SUBSTRATES[COVERS[c].substrate] for c in land.covers])
+    soil = phenology.SPECTRA['soil'] * (soil @ phenology.SOIL_TYPES)
+    spectra = np.stack([phenology.SPECTRA[COVERS[c].substrate] for c in land.covers])
     is_soil = np.array([COVERS[c].substrate == 'soil' for c in land.covers])
     spectra[is_soil] = soil
     spectra = spectra * np.exp(rng.normal(0, 0.10 * difficulty, (count, 1)))

@@ -96,7 +96,7 @@ def test_bands_by_hand(tmp_path):
     arrays['x20'][1, :, :, 2] = [[0, 8], [100, 108]]  # date 10, B7
     arrays['x60'][:] = np.array([5, 40_000, 7])
     write_tfrecord(tmp_path / '1.tfrecord.gz', arrays)
-    series = read_bands(load_tile(str(tmp_path / '1.tfrecord.gz')), np.array([1]))
+    series = read_bands(str(tmp_path / '1.tfrecord.gz'), np.array([1]))
     assert series.shape == (1, 13, 4, 4)
     assert series.dtype == np.int16
     # B4 B3 B2 B8 are as they were: (date, row, column, band) counts in steps of 64, 16, 4, 1.
@@ -332,10 +332,10 @@ def test_labels_that_change_over_time(tree, tmp_path, said):
     (tmp_path / 'tileids').mkdir()
     (tmp_path / 'tileids/eval.tileids').write_text('5\n')
     write_tfrecord(tmp_path / 'data16/5.tfrecord.gz', arrays)
-    tile = load_tile(str(tmp_path / 'data16/5.tfrecord.gz'))
-    assert not tile.facts.codes_repeat
-    assert tile.facts.codes[0, 0] == 0
-    assert load_tile(str(tree / '240/data16/7.tfrecord.gz')).facts.codes_repeat
+    _, facts = load_tile(str(tmp_path / 'data16/5.tfrecord.gz'))
+    assert not facts.codes_repeat
+    assert facts.codes[0, 0] == 0
+    assert load_tile(str(tree / '240/data16/7.tfrecord.gz'))[1].codes_repeat
     mask = load(build(tmp_path, split='eval'), 0)['data_samples'].gt_sem_seg.data
     assert mask[0, 0, 0] == 255
     assert said == [f'{tmp_path}/data16: labels of 1 tiles change over time; the first are used']

@@ -232,7 +232,7 @@ def test_bare_and_closed_canopy():
     )
     np.testing.assert_allclose(phenology.reflectance(dense, nothing, top, substrate), top)
     np.testing.assert_allclose(
-        phenology.reflectance(nothing, dense, top, substrate).ravel(), phenology.DRY
+        phenology.reflectance(nothing, dense, top, substrate).ravel(), phenology.SPECTRA['dry']
     )
 
 
