@@ -20,9 +20,6 @@ def read_table(
     Returns:
         The names of all columns of the file; and per row its line in the file, and its cells of
         ``columns`` without spaces around them.
-
-    Raises:
-        ValueError: A column is missing, or the file is no such text.
     """
     try:
         # The byte order mark is what spreadsheets put at the start.
@@ -62,16 +59,8 @@ def read_image_labels(
 
     Returns:
         float32 (K,) by sample id, 1 for crops that occur.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: A column is missing, or a class is unknown.
     """
-    if not os.path.isfile(path):
-        raise FileNotFoundError(
-            f'{os.path.abspath(path)}: no such image_labels_file; expected a CSV file with the '
-            f'columns sample_id and classes'
-        )
+    _require(path, 'image_labels_file', 'a CSV file with the columns sample_id and classes')
     labels, crops = {}, tuple(classes[background:])
     columns = {'sample_id': 'of the window', 'classes': "names separated by ';'"}
     for line, (sample_id, listed) in read_table(path, columns)[1]:
@@ -86,25 +75,18 @@ def read_image_labels(
 
 
 def read_ids(path: str) -> list[str]:
-    """Read the sample ids of an ``ann_file``, one per line.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-    """
-    if not os.path.isfile(path):
-        raise FileNotFoundError(
-            f'{os.path.abspath(path)}: no such ann_file; expected a text file with one sample id '
-            f'per line'
-        )
+    """Read the sample ids of an ``ann_file``, one per line."""
+    _require(path, 'ann_file', 'a text file with one sample id per line')
     return [line.strip() for line in list_from_file(path) if line.strip()]
 
 
-def check_ids(wanted: Collection[str], known: Collection[str], path: str) -> None:
-    """Refuse sample ids of a file that are not in the data.
+def _require(path: str, setting: str, expected: str) -> None:
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f'{os.path.abspath(path)}: no such {setting}; expected {expected}')
 
-    Raises:
-        ValueError: Says how many there are, the first, and an example of one that would do.
-    """
+
+def check_ids(wanted: Collection[str], known: Collection[str], path: str) -> None:
+    """Refuse sample ids of a file that are not in the data."""
     unknown = [sample_id for sample_id in wanted if sample_id not in known]
     if unknown:
         raise ValueError(

@@ -72,10 +72,6 @@ def load_arrays(
         names: Which arrays.
         kinds: Kinds of types that they may have, as in ``numpy.dtype.kind``.
         hint: What else to say about files with other contents.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The pickle is damaged, not plain, or has other contents.
     """
     sample = load_plain_pickle(path)
     if not isinstance(sample, dict) or not set(names) <= set(sample):

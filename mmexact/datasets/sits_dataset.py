@@ -86,11 +86,7 @@ class SITSDataset(BaseSegDataset):
 
     @classmethod
     def get_label_map(cls, new_classes: Sequence[str] | None = None) -> dict[int, int] | None:
-        """Map the labels of METAINFO to a subset of its classes; other classes become ignored.
-
-        Raises:
-            ValueError: The subset does not start with the background, or has an unknown class.
-        """
+        """Map the labels of METAINFO to a subset of its classes; other classes become ignored."""
         classes = cls.METAINFO.get('classes')
         background = cls.METAINFO.get('background', True)
         if background and classes and new_classes and new_classes[0] != classes[0]:
@@ -151,14 +147,8 @@ class SITSDataset(BaseSegDataset):
             sample_id = patch if self.window_size is None else f'{patch}_{number}'
             if self.pseudo_label_dir is not None:
                 mask_path = os.path.join(self.pseudo_label_dir, f'{sample_id}.png')
-            info = dict(
-                sample_id=sample_id,
-                patch=patch,
-                window=window,
-                size=window[2:],
-                img_path=reader.source,
-                seg_map_path=mask_path,
-            )
+            info = dict(sample_id=sample_id, patch=patch, window=window, size=window[2:])
+            info |= dict(img_path=reader.source, seg_map_path=mask_path)
             if scores is not None:
                 info['gt_score'] = scores[number]
             infos.append(info)

@@ -38,11 +38,7 @@ class Places:
 
 
 def find_places(infos: Sequence[Mapping[str, Any]]) -> Places:
-    """Find out where windows of a dataset lie: on the ground if they know, else in their patch.
-
-    Raises:
-        ValueError: Rasters are rotated.
-    """
+    """Find out where windows of a dataset lie: on the ground if they know, else in their patch."""
     located = all(info['georeference'] and info['georeference'].crs for info in infos)
     names: dict[str, int] = {}
     boxes, frames, pixel = [], [], 1.0
@@ -92,9 +88,6 @@ def assign_blocks(
 
     Returns:
         (N,) split of each window.
-
-    Raises:
-        ValueError: There are fewer blocks than splits.
     """
     number = int(blocks.max()) + 1
     if number < len(shares):
@@ -130,16 +123,14 @@ def assign_blocks(
 
 
 def drop_near(places: Places, splits: np.ndarray, buffer: float, keep: Sequence[int]) -> np.ndarray:
-    """Take windows out of their split that lie nearer than a buffer to windows of others.
+    """Take windows out of their split (N,) that lie nearer than a buffer to windows of others.
 
     Args:
         places: Where the windows lie.
-        splits: (N,) split of each window.
+        splits: Split of each window.
         buffer: Smallest distance in pixels between splits; 0 drops windows that overlap.
-        keep: Of two windows that are too near, the one whose split comes later here is dropped.
-
-    Returns:
-        (N,) splits, :data:`DROPPED` where a window was taken out.
+        keep: Of two windows that are too near, the one whose split comes later here is dropped:
+            its split becomes :data:`DROPPED`.
     """
     result = splits.copy()
     rank = np.full(max(keep) + 1, len(keep))
@@ -201,11 +192,8 @@ def split_windows(
 ) -> Split:
     """Deal the windows of a dataset to splits, block of ground by block.
 
-    Args:
-        dataset: Its image-level labels are balanced where they are known.
-        shares: Wanted share of each split by its name, 0..1, in sum 1.
-        block_size: Side of a block in pixels.
-        seed: Of the random order.
+    Image-level labels are balanced where they are known; see :func:`assign_blocks`. Blocks are
+    ``block_size`` pixels wide.
 
     Raises:
         ValueError: There are fewer blocks than splits, or rasters are rotated.

@@ -100,11 +100,7 @@ class BandHistograms:
         self._lowest = 0
 
     def add(self, values: np.ndarray, valid: np.ndarray) -> None:
-        """Add the valid values of a block (T, C, h, w) of integers of up to 16 bits.
-
-        Raises:
-            ValueError: The values are of another type.
-        """
+        """Add the valid values of a block (T, C, h, w) of integers of up to 16 bits."""
         if values.dtype.kind not in 'iu' or values.dtype.itemsize > 2:
             raise ValueError(
                 f'values of type {values.dtype}: percentiles need integers of up to 16 bits'

@@ -20,9 +20,6 @@ def window_grid(size: tuple[int, int], window_size: int | None, patch: str) -> l
         size: (height, width) of the patch in pixels.
         window_size: Side of a window and distance between windows; None keeps the patch whole.
         patch: Name of the patch, for the message.
-
-    Raises:
-        ValueError: No window fits into the patch.
     """
     height, width = size
     if window_size is None:

@@ -51,9 +51,6 @@ class TileIndex:
         Args:
             folder: Folder of the tiles of one size and year.
             names: Their files.
-
-        Raises:
-            ValueError: A tile is damaged or has other contents.
         """
         # Trees of both formats and sizes can share an index: 240/data16/7.tfrecord.gz
         place = '/'.join(os.path.realpath(folder).split(os.sep)[-2:])

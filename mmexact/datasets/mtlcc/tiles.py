@@ -53,11 +53,6 @@ def load_tile(path: str) -> tuple[dict[str, np.ndarray], TileFacts]:
 
     Returns:
         Its bands by resolution ('x10', 'x20', 'x60'), int (T, h, w, bands), and the rest.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ImportError: The package that reads TFRecords is not installed.
-        ValueError: The file is truncated or damaged, or has other contents.
     """
     if path.endswith(PICKLE):
         hint = ' as TSViT converts MTLCC (PASTIS24 is read by PASTIS24Dataset)'

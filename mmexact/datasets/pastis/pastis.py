@@ -65,9 +65,6 @@ def find_data_root(data_root: str | None, contents: str, source: str) -> str:
         data_root: As given in the config.
         contents: A file or folder that must be in it.
         source: Where the data can be had.
-
-    Raises:
-        FileNotFoundError: There is no such directory, or it holds something else.
     """
     if data_root is None or not os.path.exists(os.path.join(data_root, contents)):
         where = 'data_root is not set' if data_root is None else os.path.abspath(data_root)
@@ -99,11 +96,7 @@ def _patch_days(properties: dict[str, Any], source: str) -> np.ndarray:
 
 
 def to_classes(mask: np.ndarray, label_map: dict[int, int] | None, path: str) -> np.ndarray:
-    """Turn PASTIS labels (0..18, void 19) into classes, void and unwanted classes into 255.
-
-    Raises:
-        ValueError: A label is not one of PASTIS.
-    """
+    """Turn PASTIS labels (0..18, void 19) into classes, void and unwanted classes into 255."""
     unknown = mask[(mask < 0) | (mask > VOID)]
     if unknown.size:
         raise ValueError(

@@ -29,10 +29,6 @@ def load_window(path: str) -> dict[str, np.ndarray]:
 
     Returns:
         ``img`` (T, C, h, w), ``labels`` (h, w), ``doy`` int16 (T,).
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The pickle is damaged, not plain, or has other contents.
     """
     arrays = load_arrays(path, ('img', 'labels', 'doy'), 'iuf')
     series, labels, days = arrays.values()

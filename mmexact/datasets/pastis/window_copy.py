@@ -40,11 +40,7 @@ class WindowLayout:
 
     @classmethod
     def of(cls, data_root: str | os.PathLike[str]) -> 'WindowLayout | None':
-        """Read the layout of a finished copy; None for a download.
-
-        Raises:
-            FileNotFoundError: The copy is incomplete.
-        """
+        """Read the layout of a finished copy; None for a download."""
         path = os.path.join(data_root, MANIFEST)
         if not os.path.isfile(path):
             return None
@@ -65,11 +61,7 @@ class WindowLayout:
         return window_grid(self.patch_size, self.window_size, 'PASTIS')
 
     def patch_shape(self, path: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the shape of the patch that a file of some shape holds: (T, C, H, W).
-
-        Raises:
-            ValueError: The file has other windows.
-        """
+        """Return the shape of the patch that a file of some shape holds: (T, C, H, W)."""
         size, number = self.window_size, len(self.windows)
         if len(shape) != 5 or shape[0] != number or shape[3:] != (size, size):
             raise ValueError(

@@ -18,6 +18,11 @@ CUBES = ('.zarr', '.nc', '.nc4')
 """How the names of cubes end."""
 
 
+def _open(path: str) -> Any:
+    """Open a cube, or return it as this process opened it before."""
+    return _open_in(os.getpid(), path)
+
+
 @lru_cache(maxsize=64)
 def _open_in(_process: int, path: str) -> Any:
     try:
@@ -43,11 +48,6 @@ def _open_in(_process: int, path: str) -> Any:
             f"packages of pip install 'mmexact[cubes]' there?"
         ) from error
     return normalise(cube, path)
-
-
-def _open(path: str) -> Any:
-    """Open a cube, or return it as this process opened it before."""
-    return _open_in(os.getpid(), path)
 
 
 class Layer(NamedTuple):
@@ -77,13 +77,14 @@ class CubeReader(RasterReader):
         self, dates: Sequence[int], window: Window, bands: slice = slice(None)
     ) -> tuple[np.ndarray, np.ndarray]:
         """Read some dates as stored; see :class:`RasterReader`."""
-        layers = self.layers[bands]
+        layers, variables = self.layers[bands], dict[str, list[int]]()
+        for place, layer in enumerate(layers):
+            variables.setdefault(layer.variable, []).append(place)
         values = np.empty((len(dates), len(layers), *window[2:]), self.dtype)
         valid = np.empty(values.shape, dtype=bool)
-        for variable in {layer.variable for layer in layers}:
-            alike = [number for number, layer in enumerate(layers) if layer.variable == variable]
-            block = self._read([layers[number] for number in alike], dates, window)
-            values[:, alike], valid[:, alike] = block
+        for places in variables.values():
+            block = self._read([layers[place] for place in places], dates, window)
+            values[:, places], valid[:, places] = block
         if self.search.nodata is not None:
             valid &= values != self.search.nodata
         return values, valid
@@ -135,9 +136,6 @@ def open_cube(path: str, search: Search) -> CubeReader:
     Args:
         path: The cube, which has the dimensions time, y, x and perhaps band.
         search: Which bands and dates to use.
-
-    Raises:
-        ValueError: A dimension, a band or a coordinate is missing or irregular.
     """
     path = path.rstrip('/')
     cube = _open(path)

@@ -82,13 +82,9 @@ def _crs(cube: Any, path: str, variables: Sequence[str], given: str | None) -> C
     places = [cube[name] for name in variables]
     mappings = [one.encoding.get('grid_mapping', one.attrs.get('grid_mapping')) for one in places]
     coordinates = [name for name in (*mappings, 'spatial_ref', 'crs') if name in cube.variables]
-    found = [
-        text
-        for one in (*(cube[name] for name in coordinates), *places, cube)
-        for text in map(one.attrs.get, ('crs_wkt', 'spatial_ref', 'crs'))
-        if text is not None
-    ]
-    text = found[0] if found else given
+    told = (*(cube[name] for name in coordinates), *places, cube)
+    found = [one.attrs.get(name) for one in told for name in ('crs_wkt', 'spatial_ref', 'crs')]
+    text = next((text for text in found if text is not None), given)
     try:
         return None if text is None else CRS.from_user_input(text)
     except CRSError as error:

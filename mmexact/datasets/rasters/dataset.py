@@ -165,11 +165,7 @@ class RasterSeriesDataset(SITSDataset):
         return super(RasterSeriesDataset, unlabelled).for_prediction()
 
     def prepare_data(self, idx: int) -> Any:
-        """Run the pipeline on a window; in training on another one instead of one never observed.
-
-        Raises:
-            ValueError: Many windows in a row were never observed.
-        """
+        """Run the pipeline on a window; in training on another one for one never observed."""
         for _ in range(DRAWS):
             sample = super().prepare_data(idx)
             if sample is not None:

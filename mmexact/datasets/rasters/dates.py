@@ -46,10 +46,6 @@ def read_dates_file(path: str, stack: bool) -> Rows:
         path: CSV file with the columns ``file`` and ``date``. That of a stack needs no column
             ``file``, or it has one date per line and nothing else.
         stack: Whether there is a date for each band.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: A column is missing.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(
@@ -88,11 +84,7 @@ class DateFinder:
         self.rows = None if search.dates_file is None else read_dates_file(self.table, self.stack)
 
     def of_file(self, path: str) -> datetime:
-        """Find out when a raster was taken; in its name, else in its folders.
-
-        Raises:
-            ValueError: There is no date, or none of the calendar; names the file and the pattern.
-        """
+        """Find out when a raster was taken; in its name, else in its folders."""
         name = os.path.relpath(path, self.root)
         if self.rows is not None:
             rows = self._listed(path, self.rows)
@@ -111,11 +103,7 @@ class DateFinder:
         return self._parse([text], path, where)
 
     def of_band(self, path: str, number: int, text: str) -> datetime:
-        """Find out when a band of a stack was taken: from the table, a tag of it, or a text.
-
-        Raises:
-            ValueError: As :meth:`of_file`; or the table has not as many dates as there are bands.
-        """
+        """Find out when a band of a stack was taken: from the table, a tag of it, or a text."""
         raster = open_raster(path).file
         if self.stack:
             rows = self._listed(path, self.rows or {})
@@ -165,9 +153,6 @@ def read_date_range(date_range: Sequence[str]) -> tuple[date, date]:
     Args:
         date_range: Two days ('YYYY-MM-DD') or months ('YYYY-MM', from their first day or to their
             last).
-
-    Raises:
-        ValueError: These are no days, or the last comes before the first.
     """
     try:
         first, last = date_range
@@ -191,9 +176,6 @@ def choose_season(times: Sequence[datetime], date_range: Sequence[str] | None) -
     Args:
         times: When the rasters were taken, in any order.
         date_range: As for :func:`read_date_range`; None for all.
-
-    Raises:
-        ValueError: There is none.
     """
     order = sorted(range(len(times)), key=times.__getitem__)
     if date_range is None:

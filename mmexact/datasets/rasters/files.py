@@ -93,10 +93,6 @@ def open_raster(path: str, document: str = '') -> Raster:
     Args:
         path: The file.
         document: What GDAL opens instead of it.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is not a raster that GDAL reads.
     """
     # The process is part of the key because GDAL's handles must not be shared after a fork.
     return _open(os.getpid(), path, document)
@@ -120,47 +116,35 @@ def _open(_process: int, path: str, document: str) -> Raster:
 
 
 def read_planes(planes: Sequence[Plane], window: Window) -> tuple[np.ndarray, np.ndarray]:
-    """Read a window of some planes, (planes, h, w), and where they are valid, bool of that shape.
-
-    Raises:
-        FileNotFoundError: A file is gone.
-        ValueError: A file is damaged.
-    """
+    """Read a window of some planes, (planes, h, w), and where they are valid, bool alike."""
     files: dict[tuple[str, str], list[int]] = {}
     for place, plane in enumerate(planes):
         files.setdefault((plane.path, plane.document), []).append(place)
     kind = np.result_type(*{plane.dtype for plane in planes})
     values = np.empty((len(planes), *window[2:]), kind)
     valid = np.empty(values.shape, dtype=bool)
-    for places in files.values():
-        block, seen = _read([planes[place] for place in places], window)
-        if planes[places[0]].document:
+    for (path, document), places in files.items():
+        raster, declared = open_raster(path, document)
+        numbers = [planes[place].number for place in places]
+        row, column, height, width = window
+        area = RasterWindow(column, row, width, height)
+        try:
+            # A masked array takes about as long again as reading.
+            block = raster.read(numbers, window=area, masked=declared is None)
+        except RasterioIOError as error:
+            raise ValueError(
+                f'{path}: cannot be read at row {row}, column {column}: {error}; is the file '
+                f'complete?'
+            ) from error
+        block, seen = np.ma.getdata(block), ~np.ma.getmaskarray(block)
+        for band, place in enumerate(places):
+            given = declared[numbers[band] - 1] if declared else None
+            for missing in {planes[place].nodata, given} - {None}:
+                seen[band] &= block[band] != missing
+        if block.dtype.kind == 'f':
+            seen &= np.isfinite(block)
+        if document:
             block = np.where(seen, block, 0)
             block = np.rint(block) if kind.kind in 'iu' else block
         values[places], valid[places] = block, seen
-    return values, valid
-
-
-def _read(planes: Sequence[Plane], window: Window) -> tuple[np.ndarray, np.ndarray]:
-    """Read planes of one file."""
-    path, _, _, nodata, document = planes[0]
-    raster, declared = open_raster(path, document)
-    bands = [plane.number for plane in planes]
-    row, column, height, width = window
-    try:
-        # A masked array takes about as long again as reading.
-        block = raster.read(
-            bands, window=RasterWindow(column, row, width, height), masked=declared is None
-        )
-    except RasterioIOError as error:
-        raise ValueError(
-            f'{path}: cannot be read at row {row}, column {column}: {error}; is the file complete?'
-        ) from error
-    values, valid = np.ma.getdata(block), ~np.ma.getmaskarray(block)
-    for number, band in enumerate(bands):
-        for missing in (nodata, declared[band - 1] if declared else None):
-            if missing is not None:
-                valid[number] &= values[number] != missing
-    if values.dtype.kind == 'f':
-        valid &= np.isfinite(values)
     return values, valid

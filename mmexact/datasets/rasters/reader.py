@@ -38,15 +38,8 @@ class LabelRaster:
     ) -> 'LabelRaster':
         """Open a raster, which may have another grid: the nearest value counts.
 
-        Args:
-            path: The raster.
-            grid: The grid of the area.
-            crs: Coordinate reference system of rasters that declare none.
-            codes: See above; no data that is listed is data.
-            **kwargs: The other attributes.
-
-        Raises:
-            ValueError: The raster lies elsewhere, or holds no integers.
+        No data that ``codes`` lists is data. ``crs`` holds for a raster that declares none, and
+        ``kwargs`` are the other attributes.
         """
         raster = open_raster(path)
         plane = raster.planes()[1]
@@ -120,10 +113,8 @@ class RasterReader(PatchReader):
         values, valid = self._observed(dates, window)
         return np.where(valid, values, 0), valid
 
-    def _observed(
-        self, dates: Sequence[int] | np.ndarray, window: Window
-    ) -> tuple[np.ndarray, np.ndarray]:
-        wanted = [int(date) for date in dates]
+    def _observed(self, dates: np.ndarray, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        wanted = dates.tolist()
         values, valid = self.read_stored(wanted, window)
         if self.search.clouds is not None:
             valid &= self._clear(wanted, window)[:, None]
@@ -138,9 +129,8 @@ class RasterReader(PatchReader):
         """
         if self.search.clouds is None:
             return self.read_stored(dates, window, slice(1))[1][:, 0]
-        mask, clear = self.read_clouds(dates, window)
-        clear &= ~self.search.clouds.hidden(mask)
-        return clear
+        mask, known = self.read_clouds(dates, window)
+        return known & ~self.search.clouds.hidden(mask)
 
     def clear_shares(self, window: Window) -> np.ndarray:
         """Return the share of a window that no cloud hides at each date, float (T,).

@@ -54,10 +54,9 @@ DEFAULTS = TreeOptions(num_patches=10, num_crops=NUM_CROPS, num_dates=(16, 22), 
 
 
 def draw_days(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Choose acquisitions between January and October, one from each of `count` equal stretches.
+    """Choose acquisitions from January to October, one from each of `count` equal stretches.
 
-    Returns:
-        (count,) int, days since 1 September of the year before, rising.
+    Days count from 1 September of the year before.
     """
     first, last = season_day('2019-01-03'), season_day('2019-10-20')
     places = (np.arange(count) + rng.uniform(0, 1, count)) * (last - first) / count
@@ -88,9 +87,6 @@ def write_tfrecord(path: str | os.PathLike[str], arrays: dict[str, np.ndarray]) 
         path: The file, '<tile>.tfrecord.gz'.
         arrays: ``x10``, ``x20``, ``x60`` (T, h, w, bands), ``labels`` (T, h, w), ``day`` and
             ``year`` (T,).
-
-    Raises:
-        ImportError: The package that writes TFRecords is not installed.
     """
     try:
         from tfrecord import TFRecordWriter
@@ -167,9 +163,8 @@ def _write_patch(folder: ResumableFolder, index: int, options: TreeOptions) -> N
     days = draw_days(rng, dates)
     series = draw_series(rng, land, REGION, days, options.difficulty)
     code_of_label = np.zeros(256, np.uint8)
-    for label, crop in enumerate(CROPS, 1):
-        code_of_label[label] = CODES.get(crop.name, 0)
-    codes = code_of_label[land.labels] * (land.labels <= NUM_CROPS)
+    code_of_label[1 : NUM_CROPS + 1] = [CODES.get(crop.name, 0) for crop in CROPS[:NUM_CROPS]]
+    codes = code_of_label[land.labels]
     calendar = [SEASON_START + timedelta(days=int(day)) for day in days]
     dated = {
         'day': np.array([day.timetuple().tm_yday for day in calendar]),

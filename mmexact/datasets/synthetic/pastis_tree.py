@@ -38,13 +38,10 @@ DEFAULTS = TreeOptions(num_patches=40, num_crops=8, num_dates=(20, 26), most_dat
 
 
 def draw_dates(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Choose acquisition days from a five-day revisit grid, fewer in winter.
+    """Choose days since 1 September 2018 from a five-day revisit grid, fewer in winter, rising.
 
     The season is cut into `count` stretches of equal expected use and one day taken from each:
     gaps are irregular, but no part of the season stays unseen.
-
-    Returns:
-        (count,) int, days since 1 September 2018, rising.
     """
     grid = np.arange(10 + int(rng.integers(0, REVISIT)), LAST_DAY, REVISIT)
     use = 1 - 0.55 * np.exp(-0.5 * ((grid - season_day('2019-01-05')) / 40) ** 2)
@@ -92,8 +89,7 @@ def _write_patch(
         for name, array in zip(names, (series, target, land.parcel_ids), strict=True):
             save_array(folder.path / name, array)
     side = SIZE * 10
-    west = left + 2 * side * (index % 50)
-    south = bottom + 2 * side * (index // 50)
+    west, south = left + 2 * side * (index % 50), bottom + 2 * side * (index // 50)
     east, north = west + side, south + side
     ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
     calendar = [SEASON_START + timedelta(days=int(day)) for day in days]

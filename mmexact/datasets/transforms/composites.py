@@ -20,24 +20,15 @@ MIDDLE_DAYS = np.array([16, 45, 75, 105, 136, 166, 197, 228, 258, 289, 319, 350]
 def clear_observations(brightness: np.ndarray, ratio: float) -> np.ndarray:
     """Tell clear observations from clouds, which are brighter than the pixel usually is.
 
-    Args:
-        brightness: A band that is bright in clouds, (T, H, W).
-        ratio: Observations above ``ratio`` times the pixel's median over the dates are clouds.
-
-    Returns:
-        (T, H, W), True where clear; at least half of the dates of every pixel are.
+    Clouds are above ``ratio`` times the pixel's median over the dates of a band that is bright in
+    clouds (T, H, W). Returns bool of that shape; at least half of the dates of a pixel are clear.
     """
     usual = np.maximum(np.median(brightness, axis=0), 0)
     return brightness <= ratio * usual
 
 
 def monthly_medians(series: np.ndarray, days: np.ndarray, clear: np.ndarray) -> np.ndarray:
-    """Take the median of every month's clear observations.
-
-    Args:
-        series: (T, C, H, W).
-        days: Days of year, (T,), 1..366.
-        clear: (T, H, W).
+    """Take the median of every month's clear observations (T, H, W) of a series (T, C, H, W).
 
     Returns:
         float32 (12, C, H, W), January first; NaN where a month has no clear observation.
@@ -61,13 +52,8 @@ def monthly_medians(series: np.ndarray, days: np.ndarray, clear: np.ndarray) -> 
 def interpolate_months(composite: np.ndarray) -> np.ndarray:
     """Fill missing months from the nearest months before and after, pixel by pixel.
 
-    Linear in steps of a month. The year is a circle: January follows December.
-
-    Args:
-        composite: (12, C, H, W), NaN in all bands of a pixel where a month is missing.
-
-    Returns:
-        The same without NaN; 0 where a pixel has no month at all.
+    Linear in steps of a month. The year is a circle: January follows December. Missing months of
+    (12, C, H, W) are NaN in all bands of a pixel; one without any month becomes 0.
     """
     known = ~np.isnan(composite)
     if known.all():

@@ -11,24 +11,13 @@ from mmseg.registry import TRANSFORMS
 from mmexact.masks import read_mask
 from mmexact.sits import IGNORED, fold_time, to_image
 
-WIDER = {'uint8': 'int16', 'int8': 'int16', 'uint16': 'int32', 'float16': 'float32'}
-"""Types that cannot hold a day of year, or that torch can hardly compute with."""
+WIDER = dict(uint8='int16', int8='int16', uint16='int32', float16='float32', float64='float32')
+"""Instead of types that cannot hold a day of year, or that torch can hardly compute with."""
 
 META_KEYS = (
-    'sample_id',
-    'window',
-    'day_of_year',
-    'georeference',
-    'img_path',
-    'seg_map_path',
-    'ori_shape',
-    'img_shape',
-    'pad_shape',
-    'scale_factor',
-    'flip',
-    'flip_direction',
-    'reduce_zero_label',
-)
+    'sample_id', 'window', 'day_of_year', 'georeference', 'img_path', 'seg_map_path', 'ori_shape',
+    'img_shape', 'pad_shape', 'scale_factor', 'flip', 'flip_direction', 'reduce_zero_label',
+)  # fmt: skip
 
 
 def load_mask(info: dict[str, Any]) -> np.ndarray:
@@ -36,9 +25,6 @@ def load_mask(info: dict[str, Any]) -> np.ndarray:
 
     Returns:
         uint8 (h, w), index of the class, 255 ignored.
-
-    Raises:
-        ValueError: The dataset has no mask for this window, or one that does not fit.
     """
     if info['seg_map_path'] is None:
         raise ValueError(
@@ -49,10 +35,6 @@ def load_mask(info: dict[str, Any]) -> np.ndarray:
         return read_mask(info['seg_map_path'], info['size'], info['num_classes'])
     mask: np.ndarray = info['reader'].read_mask(info['window'])
     return mask
-
-
-def _even(available: int, wanted: int) -> np.ndarray:
-    return np.linspace(0, available - 1, wanted).round().astype(np.int64)
 
 
 @TRANSFORMS.register_module()
@@ -96,29 +78,22 @@ class LoadSITS(BaseTransform):
             available: Number of dates.
             results: Entry of the data list, to look for clouds in: by ``clear_shares`` (T,), the
                 share of clear pixels of each date, or by its ``reader``.
-
-        Raises:
-            ValueError: The dataset does not know about clouds.
         """
         wanted = available if self.num_dates is None else min(self.num_dates, available)
         if wanted == available or self.date_choice == 'first':
             return np.arange(wanted)
         if self.date_choice == 'random':
             return np.sort(np.random.permutation(available)[:wanted])
+        shares = np.ones(available)
         if self.date_choice == 'clear':
             assert results is not None
             shares = results.get('clear_shares')
             if shares is None:
                 shares = results['reader'].clear_shares(results['window'])
-            return self._clearest(shares, wanted)
-        return _even(available, wanted)
-
-    @staticmethod
-    def _clearest(shares: np.ndarray, wanted: int) -> np.ndarray:
         last = np.sort(shares)[-wanted]
         clearer, equal = np.flatnonzero(shares > last), np.flatnonzero(shares == last)
-        chosen = equal[_even(len(equal), wanted - len(clearer))]
-        return np.sort(np.concatenate([clearer, chosen]))
+        even = np.linspace(0, len(equal) - 1, wanted - len(clearer)).round().astype(np.int64)
+        return np.sort(np.concatenate([clearer, equal[even]]))
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any] | None:
         """Load the series of one entry of a :class:`SITSDataset`."""
@@ -134,8 +109,6 @@ class LoadSITS(BaseTransform):
             planes = np.where(hidden & ~results['unobserved'], 0, days[:, None, None])
             series = series.data
         series = series.astype(WIDER.get(series.dtype.name, series.dtype), copy=False)
-        if series.dtype == np.float64:
-            series = series.astype(np.float32)
         results['img'] = to_image(fold_time(series, planes))
         results['img_shape'] = results['ori_shape'] = series.shape[-2:]
         results['day_of_year'] = days

@@ -42,11 +42,7 @@ class Area(NamedTuple):
         return GeoDataFrame({name: range(len(ground))}, geometry=ground, crs=self.georeference.crs)
 
     def bounds(self, crs: CRS) -> Bounds:
-        """Return the bounds of the windows in ``crs``, and 1 % more on each side.
-
-        Raises:
-            ValueError: The rasters have no CRS, or none that goes together with ``crs``.
-        """
+        """Return the bounds of the windows in ``crs``, and 1 % more on each side."""
         if self.georeference.crs is None:
             raise ValueError(
                 f'{self.name}: the rasters declare no coordinate reference system (CRS), so that '

@@ -64,11 +64,7 @@ class LabelSettings:
 
     @classmethod
     def parse(cls, labels: Mapping[str, Any], root: str | None) -> 'LabelSettings':
-        """Read settings from a config; a relative path of the file starts at ``root``.
-
-        Raises:
-            ValueError: There is no file, or a setting that there is not.
-        """
+        """Read settings from a config; a relative path of the file starts at ``root``."""
         known = [setting.name for setting in fields(cls)]
         if 'file' not in labels or not set(labels) <= set(known):
             raise ValueError(

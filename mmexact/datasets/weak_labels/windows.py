@@ -101,11 +101,7 @@ def label_windows(
 
 
 def _class_numbers(settings: LabelSettings, classes: Sequence[str]) -> dict[str, int]:
-    """Map what the class column may hold, as text, to classes, 255 for ignored.
-
-    Raises:
-        ValueError: A setting names a class that there is not.
-    """
+    """Map what the class column may hold, as text, to classes, 255 for ignored."""
     names = {name: index for index, name in enumerate(classes)} | {'ignored': IGNORED}
     for name in (*settings.codes.values(), *filter(None, [settings.other_codes])):
         if name not in names:
