@@ -147,8 +147,8 @@ class SITSDataset(BaseSegDataset):
             sample_id = patch if self.window_size is None else f'{patch}_{number}'
             if self.pseudo_label_dir is not None:
                 mask_path = os.path.join(self.pseudo_label_dir, f'{sample_id}.png')
-            info = dict(sample_id=sample_id, patch=patch, window=window, size=window[2:])
-            info |= dict(img_path=reader.source, seg_map_path=mask_path)
+            info: dict[str, Any] = dict(sample_id=sample_id, patch=patch, window=window)
+            info |= dict(size=window[2:], img_path=reader.source, seg_map_path=mask_path)
             if scores is not None:
                 info['gt_score'] = scores[number]
             infos.append(info)

@@ -3,7 +3,7 @@
 import glob
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from mmexact.datasets.rasters.cube import CUBES, open_cube
@@ -45,7 +45,13 @@ def find_series(root: str, pattern: str, search: Search) -> RasterReader:
     finder = DateFinder(root, search)
     dates = _find_dates(paths, finder, search)
     planes = _choose_bands(dates, search)
-    _check_types([plane for date in planes for plane in date])
+    first = planes[0][0]
+    for plane in (plane for date in planes for plane in date):
+        if plane.dtype != first.dtype:
+            raise ValueError(
+                f'{plane.path}: type {plane.dtype} of band {plane.number} differs from '
+                f'{first.dtype} of {first.path}; expected the same in all bands of a series'
+            )
     grid = finest([plane.path for plane in planes[0]], search.crs)
     return FileReader(
         grid=grid,
@@ -75,23 +81,28 @@ def _find_dates(
     names: dict[str, str | None] = dict.fromkeys(paths)
     if search.band_pattern is not None and search.stack in (None, 'dates_file'):
         names = _names_of_files(paths, search.band_pattern, search.wanted)
-    find = _in_files if search.stack is None else _in_stacks
+    found: list[tuple[datetime, str, Bands]] = []
+    for path, named in names.items():
+        if search.stack is None:  # opened below, if it is of the season
+            found.append((finder.of_file(path), path, {}))
+            continue
+        for plane in open_raster(path).planes(search.nodata).values():
+            text, name = _text_and_name(plane, named, search)
+            found.append((finder.of_band(path, plane.number, text), path, {name: plane}))
     # Files that have all bands are acquisitions of their own, even of the same time.
     spread = search.stack or search.band_pattern or search.band_names
-    dates: list[tuple[datetime, Bands]] = []
-    for time, bands in find(names, finder, search):
-        if not spread or not dates or time != dates[-1][0]:
-            dates.append((time, {}))
-        known = dates[-1][1]
-        for band in bands:
+    dates: dict[tuple[datetime, str], Bands] = {}
+    for index in choose_season([time for time, _, _ in found], search.date_range):
+        time, path, bands = found[index]
+        known = dates.setdefault((time, '' if spread else path), {})
+        for band, plane in (bands or _bands_of_file(path, names[path], search)).items():
             if band in known:
                 raise ValueError(
-                    f'{bands[band].path} and {known[band].path} both hold band {band} of {time}; '
-                    f'if they are different acquisitions, date_pattern must find the time of day '
-                    f'as well'
+                    f'{plane.path} and {known[band].path} both hold band {band} of {time}; if they '
+                    f'are different acquisitions, date_pattern must find the time of day as well'
                 )
-        known.update(bands)
-    return dates
+            known[band] = plane
+    return [(time, bands) for (time, _), bands in dates.items()]
 
 
 def _names_of_files(
@@ -112,57 +123,31 @@ def _names_of_files(
     return names
 
 
-def _in_files(
-    names: Mapping[str, str | None], finder: DateFinder, search: Search
-) -> Iterator[tuple[datetime, Bands]]:
-    """Find the planes of files of one date each, or of one band if it has a name."""
-    paths = list(names)
-    times = [finder.of_file(path) for path in paths]
-    for index in choose_season(times, search.date_range):
-        path = paths[index]
-        raster, name = open_raster(path), names[path]
-        bands = raster.planes(search.nodata)
-        if name is not None:
-            bands = {name: bands[1]}
-        elif search.band_names is not None:
-            bands = raster.described(search.nodata)
-            if not bands:
-                raise ValueError(
-                    f'{path}: bands={search.bands}, but the bands of the file have no '
-                    f'descriptions; set bands to numbers, or band_pattern if the names of the '
-                    f'bands stand in the names of the files'
-                )
-        yield times[index], bands
+def _bands_of_file(path: str, name: str | None, search: Search) -> Bands:
+    """Find the planes of a file of one date, or of one band if it has a name."""
+    raster = open_raster(path)
+    planes = raster.planes(search.nodata)
+    if name is not None:
+        return {name: planes[1]}
+    if search.band_names is None:
+        return planes
+    described = raster.described(search.nodata)
+    if not described:
+        raise ValueError(
+            f'{path}: bands={search.bands}, but the bands of the file have no descriptions; set '
+            f'bands to numbers, or band_pattern if the names of the bands stand in the names of '
+            f'the files'
+        )
+    return described
 
 
-def _in_stacks(
-    names: Mapping[str, str | None], finder: DateFinder, search: Search
-) -> Iterator[tuple[datetime, Bands]]:
-    """Find the planes of files of several dates, or of one band if it has a name."""
-    found: list[tuple[datetime, Bands]] = []
-    for path, named in names.items():
-        for plane in open_raster(path).planes(search.nodata).values():
-            text = _text_of(plane, search)
-            name: int | str | None = named or 1
-            if named is None and search.band_pattern is not None:
-                name = _search(search.band_pattern, text)
-            if name is None:
-                raise ValueError(
-                    f'{path}: no name in {search.stack} {text!r} of band {plane.number} by '
-                    f'band_pattern={search.band_pattern!r}'
-                )
-            found.append((finder.of_band(path, plane.number, text), {name: plane}))
-    for index in choose_season([time for time, _ in found], search.date_range):
-        yield found[index]
-
-
-def _text_of(plane: Plane, search: Search) -> str:
-    """Return the text of a band of a stack that has its date."""
+def _text_and_name(plane: Plane, named: str | None, search: Search) -> tuple[str, int | str]:
+    """Return the text of a band of a stack that has its date, and the name of the band."""
     if search.stack == 'dates_file':
-        return ''
+        return '', named or 1
     raster = open_raster(plane.path).file
     tags = raster.tags(plane.number)
-    text: str | None = tags.get(str(search.stack))
+    text = tags.get(str(search.stack))
     if search.stack == 'description':
         text = raster.descriptions[plane.number - 1]
     if text is None:
@@ -171,7 +156,13 @@ def _text_of(plane: Plane, search: Search) -> str:
             f"name of the band in it (stack={search.stack!r}); set stack to 'description', to "
             f"'dates_file', or to a tag, one of {sorted(tags)}"
         )
-    return text
+    name = 1 if search.band_pattern is None else _search(search.band_pattern, text)
+    if name is None:
+        raise ValueError(
+            f'{plane.path}: no name in {search.stack} {text!r} of band {plane.number} by '
+            f'band_pattern={search.band_pattern!r}'
+        )
+    return text, name
 
 
 def _search(pattern: str, text: str) -> str | None:
@@ -234,14 +225,3 @@ def _find_clouds(
         raster = open_raster(masks[time])
         found.append(_pick(time, raster.planes() | raster.described(), clouds.band or 1))
     return found
-
-
-def _check_types(planes: Sequence[Plane]) -> None:
-    """Refuse bands of different types."""
-    first = planes[0]
-    for plane in planes:
-        if plane.dtype != first.dtype:
-            raise ValueError(
-                f'{plane.path}: type {plane.dtype} of band {plane.number} differs from '
-                f'{first.dtype} of {first.path}; expected the same in all bands of a series'
-            )

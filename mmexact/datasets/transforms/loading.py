@@ -84,7 +84,7 @@ class LoadSITS(BaseTransform):
             return np.arange(wanted)
         if self.date_choice == 'random':
             return np.sort(np.random.permutation(available)[:wanted])
-        shares = np.ones(available)
+        shares: Any = np.ones(available)
         if self.date_choice == 'clear':
             assert results is not None
             shares = results.get('clear_shares')
