@@ -1,17 +1,20 @@
 """Bands of any resolution and coordinate reference system (CRS) on the grid of an area.
 
-GDAL's warper aligns them when a window is read. A document tells it how, as rasterio's
-:class:`~rasterio.vrt.WarpedVRT` does; but that class has blocks of 512 x 128 pixels, so that a
-window of 24 x 24 takes twenty times as long, knows one no-data value, and no exact coordinates.
+GDAL's warper aligns them when a window is read. The document that tells it how is that of a
+:class:`~rasterio.vrt.WarpedVRT`, but for its blocks of 512 x 128 pixels, with which a window of
+24 x 24 takes twenty times as long, and its coordinates, which are not exact.
 """
 
+import re
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
 import numpy as np
+import rasterio
 from rasterio import warp
 from rasterio.crs import CRS
-from rasterio.transform import Affine
+from rasterio.enums import Resampling
+from rasterio.vrt import WarpedVRT
 
 from mmexact.datasets.rasters.files import Grid, Plane, open_raster
 
@@ -21,46 +24,27 @@ TOLERANCE = 0.01
 BLOCK = 24
 """Side of the blocks that GDAL aligns at once, in pixels: that of the usual windows."""
 
-MASKED = """
+ONE_BAND = """
 <VRTDataset rasterXSize="{width}" rasterYSize="{height}">
+  <SRS>{crs}</SRS><GeoTransform>{transform}</GeoTransform>
   <VRTRasterBand band="1" dataType="{dtype}">
     <NoDataValue>{nodata}</NoDataValue>
     <ComplexSource>
       <SourceFilename>{source}</SourceFilename><SourceBand>{band}</SourceBand>
-      <UseMaskBand>true</UseMaskBand>
+      <UseMaskBand>{masked}</UseMaskBand>
     </ComplexSource>
   </VRTRasterBand>
 </VRTDataset>"""
 """A band in which everything that is missing has one value, which is declared to be no data."""
 
-WARPED = """
-<VRTDataset rasterXSize="{width}" rasterYSize="{height}" subClass="VRTWarpedDataset">
-  <GeoTransform>{transform}</GeoTransform>
-  <VRTRasterBand band="1" dataType="{dtype}" subClass="VRTWarpedRasterBand">
-    <NoDataValue>nan</NoDataValue>
-  </VRTRasterBand>
-  <BlockXSize>{block}</BlockXSize><BlockYSize>{block}</BlockYSize>
-  <GDALWarpOptions>
-    <ResampleAlg>{resampling}</ResampleAlg><WorkingDataType>{dtype}</WorkingDataType>
-    <Option name="INIT_DEST">NO_DATA</Option><Option name="UNIFIED_SRC_NODATA">YES</Option>
-    <Option name="XSCALE">{scale[0]}</Option><Option name="YSCALE">{scale[1]}</Option>
-    <SourceDataset>{source}</SourceDataset>
-    <Transformer><GenImgProjTransformer>
-      <SrcGeoTransform>{own}</SrcGeoTransform><SrcInvGeoTransform>{own_back}</SrcInvGeoTransform>
-      {reproject}
-      <DstGeoTransform>{transform}</DstGeoTransform><DstInvGeoTransform>{back}</DstInvGeoTransform>
-    </GenImgProjTransformer></Transformer>
-    <BandList><BandMapping src="{band}" dst="1">
-      {missing}<DstNoDataReal>nan</DstNoDataReal>
-    </BandMapping></BandList>
-  </GDALWarpOptions>
-</VRTDataset>"""
-"""The band of a source on a grid, as ``gdalwarp -of VRT`` writes it."""
+CHANGES = {
+    r'(?<=<Block[XY]Size>)\d+': str(BLOCK),
+    r'</?(ApproxTransformer|BaseTransformer)>|<MaxError>.*</MaxError>': '',
+}
+"""What makes blocks as small as windows, and coordinates exact, in the document of a WarpedVRT."""
 
-REPROJECT = """
-<ReprojectTransformer><ReprojectionTransformer>
-  <SourceSRS>{own}</SourceSRS><TargetSRS>{grid}</TargetSRS>
-</ReprojectionTransformer></ReprojectTransformer>"""
+NO_CRS = CRS.from_epsg(3857)
+"""Stands for both where neither the raster nor the grid has a CRS."""
 
 
 def grid_of(path: str, crs: str | None) -> Grid:
@@ -111,48 +95,34 @@ def align(
         return plane
     # Digital numbers of up to 16 bits are exact in 32.
     dtype = 'Float32' if np.result_type(plane.dtype, np.float32) == np.float32 else 'Float64'
-    source, band, missing = _source(plane, dtype, own.size, masked)
-    reproject = ''
-    if own.crs and grid.crs and own.crs != grid.crs:
-        wkts = dict(own=escape(own.crs.to_wkt()), grid=escape(grid.crs.to_wkt()))
-        reproject = REPROJECT.format(**wkts)
-    document = WARPED.format(
-        block=BLOCK,
-        height=height,
-        width=width,
-        dtype=dtype,
-        resampling='NearestNeighbour' if codes else 'Bilinear',
-        scale=[min(1.0, 1 / np.hypot(*step)) for step in _steps(own, grid)],
-        source=escape(source),
-        band=band,
-        missing=missing,
-        reproject=reproject,
-        own=_six(own.transform),
-        own_back=_six(~own.transform),
-        transform=_six(grid.transform),
-        back=_six(~grid.transform),
-    )
+    source, band, own_crs = plane.path, plane.number, own.crs or NO_CRS
+    for kind, nodata in (('Float64', plane.nodata), (dtype, 'nan')):
+        if nodata is not None:
+            source = ONE_BAND.format(
+                height=own.size[0], width=own.size[1], crs=escape(own_crs.to_wkt()), dtype=kind,
+                transform=','.join(map(repr, own.transform.to_gdal())), nodata=nodata,
+                source=escape(source), band=band, masked=str(masked).lower(),
+            )  # fmt: skip
+            band = 1
+    right, down = (min(1.0, 1 / np.hypot(*step)) for step in _steps(own, grid))
+    with (
+        rasterio.open(source) as raster,
+        WarpedVRT(
+            raster,
+            crs=grid.crs or NO_CRS,
+            transform=grid.transform,
+            height=height,
+            width=width,
+            dtype=dtype.lower(),
+            resampling=Resampling.nearest if codes else Resampling.bilinear,
+            XSCALE=right,
+            YSCALE=down,
+        ) as warped,
+    ):
+        document = warped.tags(ns='xml:VRT')['xml:VRT']
+    for found, wanted in CHANGES.items():
+        document = re.sub(found, wanted, document)
     return plane._replace(number=1, nodata=None, document=document)
-
-
-def _source(plane: Plane, dtype: str, size: tuple[int, int], masked: bool) -> tuple[str, int, str]:
-    """Return what holds a plane, the band there, and which value says that one is missing."""
-    raster = open_raster(plane.path)
-    declared = raster.file.nodatavals[plane.number - 1] if masked else None
-    values = {repr(float(value)) for value in (declared, plane.nodata) if value is not None}
-    if np.dtype(plane.dtype).kind == 'f':
-        values.add('nan')
-    if len(values) > 1 or (masked and raster.nodata is None):
-        source, band = plane.path, plane.number
-        for kind, nodata in (('Float64', plane.nodata), (dtype, 'nan')):
-            if nodata is not None:
-                source = MASKED.format(
-                    height=size[0], width=size[1], dtype=kind, nodata=nodata, band=band,
-                    source=escape(source),
-                )  # fmt: skip
-                band = 1
-        return source, 1, '<SrcNoDataReal>nan</SrcNoDataReal>'
-    return plane.path, plane.number, ''.join(f'<SrcNoDataReal>{v}</SrcNoDataReal>' for v in values)
 
 
 def _to_pixels(own: Grid, grid: Grid, places: np.ndarray) -> np.ndarray:
@@ -189,7 +159,3 @@ def _bounds(grid: Grid, places: np.ndarray) -> str:
     x, y = grid.transform @ tuple(places)
     bounds = (x.min(), y.min(), x.max(), y.max())
     return f'({", ".join(f"{bound:.8g}" for bound in bounds)})'
-
-
-def _six(transform: Affine) -> str:
-    return ','.join(repr(float(number)) for number in transform.to_gdal())
