@@ -22,17 +22,14 @@ PLAIN: dict[str, Any] = {
     'numpy.core.multiarray._reconstruct': _ARRAY,
     'numpy.core.multiarray.scalar': _SCALAR,
     'numpy.core.numeric._frombuffer': _BUFFER,
-    'numpy._core.multiarray._reconstruct': _ARRAY,
-    'numpy._core.multiarray.scalar': _SCALAR,
-    'numpy._core.numeric._frombuffer': _BUFFER,
     '_codecs.encode': _encode,
 }
-"""What pickled numpy arrays, types and scalars refer to, before and after numpy 2."""
+"""What pickled numpy arrays, types and scalars refer to; numpy 2 has numpy._core."""
 
 
 class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        found = PLAIN.get(f'{module}.{name}')
+        found = PLAIN.get(f'{module.replace("numpy._core", "numpy.core")}.{name}')
         if found is None:
             raise pickle.UnpicklingError(
                 f'it refers to {module}.{name}, but only numpy arrays and scalars, strings and '

@@ -213,6 +213,7 @@ class SITSDataset(BaseSegDataset):
             num_classes=len(self._metainfo['classes']),
             background=self.background,
             pseudo_mask=self.pseudo_label_dir is not None,
+            skip_unobserved=not self.test_mode,
             reduce_zero_label=False,
             seg_fields=[],
         )

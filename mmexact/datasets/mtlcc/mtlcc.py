@@ -16,7 +16,7 @@ from mmengine.logging import print_log
 from mmseg.registry import DATASETS
 
 from mmexact.datasets.labels import map_labels
-from mmexact.datasets.mtlcc.index import TileIndex
+from mmexact.datasets.mtlcc.index import look_up
 from mmexact.datasets.mtlcc.tiles import BANDS, PICKLE, TFRECORD, read_bands
 from mmexact.datasets.reader import PatchReader
 from mmexact.datasets.sits_dataset import SITSDataset
@@ -133,11 +133,10 @@ class MTLCCDataset(SITSDataset):
 
     def load_patches(self) -> Iterator[tuple[str, PatchReader]]:
         """Yield the tiles of the split."""
-        index = TileIndex(self.index_file)
         bands = [band for bands in BANDS.values() for band in bands]
         tiles_of = {year: self._find_tiles(year) for year in self.years}
         for year, (folder, names) in tiles_of.items():
-            tiles = index.look_up(folder, names)
+            tiles = look_up(folder, names, self.index_file)
             varying = sum(not tile.codes_repeat for tile in tiles)
             if varying:
                 report(f'{folder}: labels of {varying} tiles change over time; the first are used')

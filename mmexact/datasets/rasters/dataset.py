@@ -154,10 +154,6 @@ class RasterSeriesDataset(SITSDataset):
         )
         return [dict(infos[key], gt_score=score) for key, score in scores.items()]
 
-    def get_data_info(self, idx: int) -> dict[str, Any]:
-        """Return an entry of the data list; training skips windows that were never observed."""
-        return dict(super().get_data_info(idx), skip_unobserved=not self.test_mode)
-
     def for_prediction(self) -> SITSDataset:
         """Return the same data to be mapped; see :class:`SITSDataset`."""
         unlabelled = copy.copy(self)

@@ -46,8 +46,7 @@ class LoadSITS(BaseTransform):
     ``num_dates`` stay as they are; the data preprocessor pads. Where the reader masks a date of a
     pixel, because it was not observed, the day of year is 0 there: padding. Then ``unobserved``
     (H, W) is added as well, the pixels that were observed at none of the dates; they keep their
-    days. Entries that have ``skip_unobserved`` set (in training) and hold no other pixel are left
-    out.
+    days. In training (``skip_unobserved``) entries that hold no other pixel are left out.
 
     Args:
         num_dates: Largest number of dates to keep; None keeps all.

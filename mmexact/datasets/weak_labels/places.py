@@ -98,10 +98,10 @@ def in_windows(parts: GeoDataFrame, area: Area) -> GeoDataFrame:
     """
     windows, boxes = np.array(area.windows), area.boxes(area.windows)
     # Only what is near can be transformed: a polygon may reach around the world.
-    parts = parts.clip(area.bounds(parts.crs)).to_crs(boxes.crs)
+    parts = parts.clip(area.bounds(parts.crs)).explode(ignore_index=True).to_crs(boxes.crs)
     points = parts[parts.geom_type == 'Point'].sjoin(boxes).sort_values('window')
     points = points[~points.index.duplicated(keep='last')]
-    polygons = parts[parts.geom_type != 'Point']
+    polygons = parts[parts.geom_type == 'Polygon']
     repair(polygons)  # slivers that rounding has collapsed
     # Rows of windows first, so that a large polygon is not cut from scratch for each window.
     rows = windows[windows[:, 1] == windows[0, 1]]

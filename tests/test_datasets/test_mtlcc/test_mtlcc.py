@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tfrecord.reader import tfrecord_loader
 
-from mmexact.datasets.mtlcc.index import TileIndex
+from mmexact.datasets.mtlcc.index import look_up
 from mmexact.datasets.mtlcc.mtlcc import CLASSES, MTLCCDataset, TileReader
 from mmexact.datasets.mtlcc.tiles import load_tile, read_bands
 from mmexact.datasets.synthetic.mtlcc_tree import write_mtlcc_tree, write_pickle, write_tfrecord
@@ -299,7 +299,7 @@ def test_the_index_notices_changed_tiles_and_keeps_what_was_read(tree, tmp_path)
     (tmp_path / '240/data16/7.tfrecord.gz').write_bytes(b'')
     with pytest.raises(ValueError, match=r'7\.tfrecord\.gz'):
         build(tmp_path / '240', index_file=index)
-    kept = TileIndex(index).look_up(str(tmp_path / '240/data16'), ['11.tfrecord.gz'])
+    kept = look_up(str(tmp_path / '240/data16'), ['11.tfrecord.gz'], index)
     assert kept[0].codes[0, 0] == 5
 
 

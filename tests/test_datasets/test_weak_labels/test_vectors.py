@@ -130,6 +130,18 @@ def test_a_polygon_that_touches_a_row_of_windows_along_a_line(root):
     ]  # fmt: skip
 
 
+def test_lines_of_collections_are_no_labels_and_what_reaches_beyond_is_cut(root):
+    # The windows and 1 % around them, which is read, begin 1.2 m west of the corner.
+    comb = [square(-30, 10, 28.8, 20), square(-5, 10, 25, 4), square(-1.2, 26, 10, 4)]
+    line = shapely.LineString([(WEST + 45, NORTH - 5), (WEST + 75, NORTH - 5)])
+    point = shapely.Point(WEST + 5, NORTH - 45)
+    collection = shapely.GeometryCollection([line, square(82, 2, 10), point])
+    shapes = [shapely.union_all(comb), collection]
+    write_vector(root / 'fields.gpkg', shapes, label=['Crop', 'Grass'])
+    found = scores(build(root, labels=dict(file='fields.gpkg')))
+    assert found == {'area_0': [1, 0], 'area_2': [0, 1], 'area_3': [0, 1]}
+
+
 def test_a_polygon_around_the_world(root):
     world = shapely.box(-180, -90, 180, 90)
     write_vector(root / 'fields.geojson', [world], 'EPSG:4326', label=['Crop'])
