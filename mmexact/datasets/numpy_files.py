@@ -1,6 +1,12 @@
-"""Arrays in .npy files, of which little is read at a time."""
+"""Numpy data on disk: .npy files, of which little is read at a time, and pickles from elsewhere.
+
+Pickles are read without running code: numpy data and Python's own containers.
+"""
 
 import os
+import pickle
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -42,3 +48,77 @@ def save_array(path: str | os.PathLike[str], array: np.ndarray) -> None:
     """Write a .npy file, whole or not at all."""
     with whole_file(path) as unfinished, open(unfinished, 'wb') as file:
         np.save(file, array)
+
+
+def _encode(text: str, _encoding: str = 'latin1') -> bytes:
+    """Stand in for ``codecs.encode``, through which protocols 0 to 2 write the bytes of arrays."""
+    return text.encode('latin1')
+
+
+_ARRAY, _SCALAR = np.empty(0).__reduce__()[0], np.int16(0).__reduce__()[0]
+_BUFFER = np.empty(0).__reduce_ex__(5)[0]
+
+PLAIN: dict[str, Any] = {
+    'numpy.ndarray': np.ndarray,
+    'numpy.dtype': np.dtype,
+    'numpy.core.multiarray._reconstruct': _ARRAY,
+    'numpy.core.multiarray.scalar': _SCALAR,
+    'numpy.core.numeric._frombuffer': _BUFFER,
+    '_codecs.encode': _encode,
+}
+"""What pickled numpy arrays, types and scalars refer to; numpy 2 has numpy._core."""
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        found = PLAIN.get(f'{module.replace("numpy._core", "numpy.core")}.{name}')
+        if found is None:
+            raise pickle.UnpicklingError(
+                f'it refers to {module}.{name}, but only numpy arrays and scalars, strings and '
+                f'containers are read, because a pickle can run any code'
+            )
+        return found
+
+
+def load_plain_pickle(path: str) -> Any:
+    """Load a pickle that holds nothing but numpy data and Python's own containers.
+
+    Pickles of Python 2 are read as well.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is damaged, or refers to anything else; nothing of it is executed.
+    """
+    try:
+        with open(path, 'rb') as file:
+            return _PlainUnpickler(file, encoding='latin1').load()
+    except FileNotFoundError:
+        raise FileNotFoundError(f'{os.path.abspath(path)}: no such file') from None
+    # A damaged stream can end in any of the errors that the documentation of pickle lists.
+    except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError) as error:
+        raise ValueError(f'{path}: not a pickle of plain numpy data: {error}') from error
+    except (ValueError, TypeError, KeyError, UnicodeDecodeError) as error:
+        raise ValueError(f'{path}: damaged pickle: {error}') from error
+
+
+def load_arrays(
+    path: str, names: Sequence[str], kinds: str, hint: str = ''
+) -> dict[str, np.ndarray]:
+    """Load arrays by their names from a pickled dict; see :func:`load_plain_pickle`.
+
+    Args:
+        path: The file.
+        names: Which arrays.
+        kinds: Kinds of types that they may have, as in ``numpy.dtype.kind``.
+        hint: What else to say about files with other contents.
+    """
+    sample = load_plain_pickle(path)
+    if not isinstance(sample, dict) or not set(names) <= set(sample):
+        found = sorted(map(str, sample)) if isinstance(sample, dict) else type(sample).__name__
+        raise ValueError(f'{path}: found {found}; expected a dict with {", ".join(names)}{hint}')
+    arrays = {name: np.asarray(sample[name]) for name in names}
+    for name, array in arrays.items():
+        if array.dtype.kind not in kinds:
+            expected = 'numbers' if 'f' in kinds else 'integers'
+            raise ValueError(f'{path}: {name} is of type {array.dtype}; expected {expected}')
+    return arrays

@@ -10,7 +10,7 @@ from mmengine import track_iter_progress
 from mmengine.dist import is_main_process
 
 from mmexact.datasets.mtlcc.tiles import TileFacts, load_tile
-from mmexact.datasets.pickles import load_plain_pickle
+from mmexact.datasets.numpy_files import load_plain_pickle
 from mmexact.masks import whole_file
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from mmexact.datasets.pickles import load_arrays
+from mmexact.datasets.numpy_files import load_arrays
 from mmexact.sits import check_days
 
 BANDS = {

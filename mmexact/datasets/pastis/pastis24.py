@@ -12,8 +12,8 @@ from mmengine import track_iter_progress
 from mmengine.dist import is_main_process
 from mmseg.registry import DATASETS
 
+from mmexact.datasets.numpy_files import load_arrays
 from mmexact.datasets.pastis.pastis import BANDS, METAINFO, find_data_root, to_classes
-from mmexact.datasets.pickles import load_arrays
 from mmexact.datasets.reader import PatchReader
 from mmexact.datasets.sits_dataset import SITSDataset
 from mmexact.sits import Window, check_days, cut

@@ -24,6 +24,12 @@ files that a process may usually open.
 """
 
 
+# Listing a folder of many rasters is most of the cost of opening one; side-car files of known names
+# are still found. The pool holds the files of documents.
+OPTIONS = dict(GDAL_DISABLE_READDIR_ON_OPEN=True, GDAL_MAX_DATASET_POOL_SIZE=OPEN_FILES)
+"""How rasters are opened."""
+
+
 class Grid(NamedTuple):
     """Where pixels lie.
 
@@ -100,11 +106,8 @@ def open_raster(path: str, document: str = '') -> Raster:
 
 @lru_cache(maxsize=OPEN_FILES)
 def _open(_process: int, path: str, document: str) -> Raster:
-    # Listing a folder of many rasters is most of the cost of opening one; side-car files of known
-    # names are still found. The pool holds the files of documents.
-    options = dict(GDAL_DISABLE_READDIR_ON_OPEN=True, GDAL_MAX_DATASET_POOL_SIZE=OPEN_FILES)
     try:
-        with rasterio.Env(**options):
+        with rasterio.Env(**OPTIONS):
             file = rasterio.open(document or path)
     except RasterioIOError as error:
         if not os.path.exists(path):

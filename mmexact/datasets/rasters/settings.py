@@ -1,7 +1,7 @@
 """Settings of how a user's series is found and read: the dict ``search`` of a config."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import Any, TypeVar
 
@@ -145,14 +145,12 @@ class Search:
         Raises:
             ValueError: There is no such setting, or they contradict one another.
         """
-        search: Search = _make(cls, given, 'search')
-        parts: dict[str, type[Any]] = dict(clouds=CloudMask, offset=Offset)
-        made = {
-            name: _make(parts[name], given[name], f'search: {name}')
-            for name in parts
-            if given.get(name) is not None
-        }
-        return replace(search, **made)
+        settings = dict(given)
+        for name, kind in (('clouds', CloudMask), ('offset', Offset)):
+            if settings.get(name) is not None:
+                settings[name] = _make(kind, settings[name], f'search: {name}')
+        search: Search = _make(cls, settings, 'search')
+        return search
 
     def __post_init__(self) -> None:
         named = all(isinstance(band, str) for band in self.bands or ())

@@ -16,7 +16,7 @@ from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 
-from mmexact.datasets.rasters.files import Grid, Plane, open_raster
+from mmexact.datasets.rasters.files import OPTIONS, Grid, Plane, open_raster
 
 TOLERANCE = 0.01
 """Pixels by which two rasters may be shifted and still count as aligned."""
@@ -106,6 +106,7 @@ def align(
             band = 1
     right, down = (min(1.0, 1 / np.hypot(*step)) for step in _steps(own, grid))
     with (
+        rasterio.Env(**OPTIONS),
         rasterio.open(source) as raster,
         WarpedVRT(
             raster,

@@ -15,8 +15,8 @@ from mmexact.datasets import (
     PASTIS24Dataset,
     PASTISDataset,
 )
+from mmexact.datasets.numpy_files import load_plain_pickle
 from mmexact.datasets.pastis.pastis import METAINFO
-from mmexact.datasets.pickles import load_plain_pickle
 from tests.data import DAYS, SIZE, position_code, write_pastis, write_pastis24
 
 
