@@ -138,27 +138,29 @@ def _account(
     """Count the labels that are used, and say why others cannot be, and which were not needed."""
     # Of labels that were not read nothing tells why they are not there.
     or_empty = ', or without a geometry' if total > len(labels) else ''
-    unknown = labels['number'] == UNKNOWN
+    outside = f'outside the windows of the rasters{or_empty}'
+    unknown, other_time = 'of unknown classes', 'of another time than the series'
+    is_unknown = labels['number'] == UNKNOWN
     reasons = {
         'without a place (no point and no polygon)': ~labels['placed'],
-        f'outside the windows of the rasters{or_empty}': ~labels['inside'],
+        outside: ~labels['inside'],
         'without a class': labels['number'] == NAMELESS,
-        'of unknown classes': unknown,
+        unknown: is_unknown,
         'without a date': labels['start'].isna() & dated,
-        'of another time than the series': ~labels['timely'],
+        other_time: ~labels['timely'],
         'ignored': labels['number'] == IGNORED,
     }
-    first = np.select(list(reasons.values()), range(len(reasons)), len(reasons))
-    *counts, used = np.bincount(first, minlength=len(reasons) + 1)
-    counts[1] += total - len(labels)
-    lines = [f'labels {reason}: {count}' for reason, count in zip(reasons, counts, strict=False)]
-    if counts[3]:
-        names = Counter(labels.loc[unknown & labels['inside'], 'name']).most_common()
+    first = np.select(list(reasons.values()), list(reasons), 'used')
+    counts = Counter(first.tolist()) + Counter({outside: total - len(labels)})
+    lines = {reason: f'labels {reason}: {counts[reason]}' for reason in reasons if counts[reason]}
+    if unknown in lines:
+        names = Counter(labels.loc[is_unknown & labels['inside'], 'name']).most_common()
         listed = [f'{name!r} {count}' for name, count in names[:LISTED]]
         listed += ['...'] * (len(names) > LISTED)
-        lines[3] += (
+        lines[unknown] += (
             f' ({", ".join(listed)}); add them to labels.codes or to metainfo.classes, or set '
             f'labels.other_codes={other!r}'
         )
-    problems = [line for line, count in zip(lines[:5], counts, strict=False) if count]
-    return used, problems, lines[5:6] if counts[5] else []
+    lines.pop('ignored', None)
+    notes = [lines.pop(other_time)] if other_time in lines else []
+    return counts['used'], list(lines.values()), notes
