@@ -62,13 +62,11 @@ class CubeReader(RasterReader):
     """Reads an area from a cube.
 
     Attributes:
-        dtype: Type of the bands.
         places: Per date, its place along the dimension of time.
-        layers: The bands to read.
+        layers: The bands to read, all of one type.
         mask: The cloud mask, None without one.
     """
 
-    dtype: np.dtype
     places: Sequence[int]
     layers: Sequence[Layer]
     mask: Layer | None = None
@@ -77,14 +75,7 @@ class CubeReader(RasterReader):
         self, dates: Sequence[int], window: Window, bands: slice = slice(None)
     ) -> tuple[np.ndarray, np.ndarray]:
         """Read some dates as stored; see :class:`RasterReader`."""
-        layers, variables = self.layers[bands], dict[str, list[int]]()
-        for place, layer in enumerate(layers):
-            variables.setdefault(layer.variable, []).append(place)
-        values = np.empty((len(dates), len(layers), *window[2:]), self.dtype)
-        valid = np.empty(values.shape, dtype=bool)
-        for places in variables.values():
-            block = self._read([layers[place] for place in places], dates, window)
-            values[:, places], valid[:, places] = block
+        values, valid = self._read(self.layers[bands], dates, window)
         if self.search.nodata is not None:
             valid &= values != self.search.nodata
         return values, valid
@@ -98,30 +89,31 @@ class CubeReader(RasterReader):
     def _read(
         self, layers: Sequence[Layer], dates: Sequence[int], window: Window
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Read bands of one variable."""
-        row, column, height, width = window
-        variable = _open(self.source)[layers[0].variable]
-        chosen = dict(
-            time=[self.places[date] for date in dates],
-            y=slice(row, row + height),
-            x=slice(column, column + width),
-        )
-        if layers[0].place is not None:
-            chosen['band'] = [layer.place for layer in layers]
-        try:
-            part = variable.isel(chosen).transpose('time', ..., 'y', 'x').values
-        except (OSError, RuntimeError, ValueError) as error:
-            raise ValueError(
-                f'{self.source}: {layers[0].variable} cannot be read at row {row}, column '
-                f'{column}: {error}; is the cube complete?'
-            ) from error
-        values = part.reshape(len(dates), len(layers), height, width)
+        cube, (row, column, height, width) = _open(self.source), window
+        values = np.empty((len(dates), len(layers), height, width), cube[layers[0].variable].dtype)
         valid = np.ones(values.shape, dtype=bool)
+        for name in dict.fromkeys(layer.variable for layer in layers):
+            alike = [number for number, layer in enumerate(layers) if layer.variable == name]
+            chosen = dict(
+                time=[self.places[date] for date in dates],
+                y=slice(row, row + height),
+                x=slice(column, column + width),
+            )
+            if 'band' in cube[name].dims:
+                chosen['band'] = [layers[number].place for number in alike]
+            try:
+                part = cube[name].isel(chosen).transpose('time', ..., 'y', 'x').values
+            except (OSError, RuntimeError, ValueError) as error:
+                raise ValueError(
+                    f'{self.source}: {name} cannot be read at row {row}, column {column}: {error}; '
+                    f'is the cube complete?'
+                ) from error
+            values[:, alike] = part.reshape(len(dates), len(alike), height, width)
+            for key in ('_FillValue', 'missing_value', 'nodata'):
+                if key in cube[name].attrs:
+                    valid[:, alike] &= values[:, alike] != cube[name].attrs[key]
         if values.dtype.kind == 'f':
             valid &= np.isfinite(values)
-        for name in ('_FillValue', 'missing_value', 'nodata'):
-            if name in variable.attrs:
-                valid &= values != variable.attrs[name]
         return values, valid
 
 
@@ -160,7 +152,6 @@ def open_cube(path: str, search: Search) -> CubeReader:
         bands=[str(band) for band in wanted] if search.bands is None else search.band_names,
         num_bands=len(bands),
         search=search,
-        dtype=dtype,
         places=places,
         layers=bands,
         mask=None if clouds is None else _pick(layers, clouds.band, path),
