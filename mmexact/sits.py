@@ -8,6 +8,7 @@ layout. Channel-first arrays are (..., T * (C + 1), H, W), numpy or torch; an *i
 (H, W, T * (C + 1)) view of one, as MMSeg's transforms expect it.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -15,6 +16,9 @@ import torch
 
 DAYS = 367
 """Rows of a day-of-year table: 0 for padded dates, then days 1..366."""
+
+YEAR = 365
+"""Days by which :func:`season_days` counts years."""
 
 IGNORED = 255
 """Mask value of pixels that no loss and no metric looks at."""
@@ -127,6 +131,28 @@ def observed(folded: Array, num_bands: int) -> Array:
     """
     result: Any = folded[..., num_bands :: num_bands + 1, :, :] > 0
     return result
+
+
+def season_days(series: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Lay the dates of series side by side on one calendar, in days.
+
+    A date earlier in the year than the one before it is one of the next year. The calendar begins
+    where no series begins for the longest time of the year, so that one that begins in January
+    comes after those that began in October.
+
+    Args:
+        series: Days of year 1..366 of the dates of each series, in order of time.
+
+    Returns:
+        The dates in days, int: 1 is the first of January of the year in which the calendar begins.
+    """
+    firsts = np.unique([days[0] for days in series])
+    start = firsts[np.diff(firsts, prepend=firsts[-1] - YEAR).argmax()]
+    calendar = []
+    for days in series:
+        years = np.cumsum(np.diff(days, prepend=days[0]) < 0) + (days[0] < start)
+        calendar.append(days.astype(int) + YEAR * years)
+    return calendar
 
 
 def check_days(day_of_year: np.ndarray, source: str) -> None:

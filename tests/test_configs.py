@@ -95,8 +95,8 @@ def test_stage_3_reads_where_stage_2_writes(classifier, monkeypatch):
     monkeypatch.setenv('ROTATION', '3')
     name = (STAGES | RUN_ELSEWHERE)[classifier][0]
     first, segmentor = load(classifier), load(name)
-    # gen_pseudo.py writes to pseudo_masks in the work folder of stage 1.
-    written = os.path.normpath(f'{first.work_dir}/pseudo_masks')
+    # refine_pseudo.py writes to refined_masks in the work folder of stage 1.
+    written = os.path.normpath(f'{first.work_dir}/refined_masks')
     assert os.path.normpath(segmentor.train_dataloader.dataset.pseudo_label_dir) == written
     for key in ('type', 'data_root', 'window_size', 'metainfo', 'folds', 'split', 'labels'):
         mapped = first.test_dataloader.dataset.get(key)

@@ -18,7 +18,7 @@ from mmengine.runner import Runner
 from mmexact.apis.command_line import config_parser, existing_file, load_config
 from mmexact.engine.checkpoint import load_weights
 from mmexact.engine.pseudo_label_hook import FIXED, PseudoLabelHook
-from mmexact.evaluation.pseudo_label_metric import PseudoLabelMetric, select_with_pixel_labels
+from mmexact.evaluation import compares_pixels, select_with_pixel_labels
 from mmexact.models.segmentors.exact_classifier import CAM_KINDS
 
 
@@ -61,7 +61,7 @@ def main() -> None:
         settings.background_score = args.background_score
     if args.cam:
         settings.cam = args.cam
-    if args.select_with_pixel_labels is not None and not compares_pixels(cfg):
+    if args.select_with_pixel_labels is not None and not compares_pixels(cfg.get('test_evaluator')):
         parser.error(
             'argument --select-with-pixel-labels: compares with pixel labels, for which '
             'test_evaluator of the config needs a PseudoLabelMetric'
@@ -73,13 +73,6 @@ def main() -> None:
         )
     except (FileExistsError, ValueError) as error:
         parser.error(str(error))
-
-
-def compares_pixels(cfg: Config) -> bool:
-    """Tell whether the config's test compares masks with pixel labels."""
-    metrics = cfg.get('test_evaluator') or []
-    metrics = metrics if isinstance(metrics, list) else [metrics]
-    return any(metric['type'] in ('PseudoLabelMetric', PseudoLabelMetric) for metric in metrics)
 
 
 def generate(

@@ -1,8 +1,9 @@
 """Run all stages of a project: from image-level labels to a map of the area and a report.
 
-Trains the classifier, makes pseudo masks, trains the segmentor, maps the area, tests where there
-are pixel labels, and writes report.html. Every stage is a tool of this folder whose command is
-printed, so that each can be repeated by hand. A second call goes on where the first one stopped.
+Trains the classifier, makes pseudo masks and refines them, trains the segmentor, maps the area,
+tests where there are pixel labels, and writes report.html. Every stage is a tool of this folder
+whose command is printed, so that each can be repeated by hand. A second call goes on where the
+first one stopped.
 """
 
 import sys
@@ -28,6 +29,10 @@ def main() -> int:
         'supervised baseline',
     )  # fmt: skip
     parser.add_argument(
+        '--no-refine', action='store_true',
+        help='train the segmentor on the pseudo masks as they are, as in the paper',
+    )  # fmt: skip
+    parser.add_argument(
         '--work-dir', type=Path, metavar='DIR',
         help="folder of the results (default: the one above the segmentor's work folder)",
     )  # fmt: skip
@@ -51,7 +56,13 @@ def main() -> int:
         parser.error(f'argument project: {error}')
     try:
         stages = ExactStages(
-            cls, seg, args.work_dir, args.cfg_options, args.compare, args.overwrite
+            cls,
+            seg,
+            args.work_dir,
+            args.cfg_options,
+            compare=args.compare,
+            refine=not args.no_refine,
+            overwrite=args.overwrite,
         )
         report = stages.run()
     except (StageError, ValueError) as error:

@@ -14,7 +14,7 @@ _base_ = [
 
 train_dataloader = dict(
     dataset=dict(
-        pseudo_label_dir='work_dirs/cls_mtlcc/pseudo_masks',
+        pseudo_label_dir='work_dirs/cls_mtlcc/refined_masks',
         pipeline=[_base_.load, _base_.annotate, _base_.flip, _base_.pack],
     )
 )

@@ -55,7 +55,7 @@ def bind_area(cfg: Config) -> None:
     own = f'{area.work_dir}/{Path(cfg.filename).stem if segments else "cls"}'
     cfg.work_dir = cfg.get('work_dir') or own
     if segments:
-        masks = f'{area.work_dir}/cls/pseudo_masks'
+        masks = f'{area.work_dir}/cls/refined_masks'
         cfg.train_dataloader.dataset.setdefault('pseudo_label_dir', masks)
 
 

@@ -16,11 +16,14 @@ from mmexact.engine.checkpoint import read_checkpoint
 from mmexact.masks import config_digest, weights_digest
 from mmexact.masks.folder import MANIFEST
 
+MADE = ('pseudo_masks', 'refined_masks', 'maps')
+"""Stages that write a folder with a manifest into the work folder of their config."""
+
 TRUE_MASKS = 'train_dataloader.dataset.pseudo_label_dir=None'
 
 
 class ExactStages:
-    """Trains the classifier, makes pseudo masks, trains the segmentor, maps, tests and reports.
+    """Trains the classifier, makes and refines pseudo masks, trains the segmentor, maps, reports.
 
     Args:
         cls: Config of the classifier.
@@ -28,6 +31,7 @@ class ExactStages:
         work_dir: Folder of all results; by default the one above the segmentor's work folder.
         options: Settings KEY=VALUE that replace those of both configs.
         compare: Score raw CAMs and train the fully supervised baseline as well.
+        refine: Refine the pseudo masks; without, the segmentor learns from those of the paper.
         overwrite: Make anew what was made from other settings or labels.
         execute: Runs a script with its arguments, see :class:`~mmexact.apis.stages.StageRunner`.
 
@@ -42,6 +46,7 @@ class ExactStages:
         work_dir: Path | None = None,
         options: Sequence[str] = (),
         compare: bool = False,
+        refine: bool = True,
         overwrite: bool = False,
         execute: Callable[[list[str]], None] | None = None,
     ) -> None:
@@ -49,15 +54,15 @@ class ExactStages:
         self.options = dict(cls=list(options), seg=list(options))
         self.configs = {name: load(path, options) for name, path in self.paths.items()}
         self.work_dir = work_dir or Path(self.configs['seg'].work_dir).parent
-        masks = self.work_dir / 'cls/pseudo_masks'
+        masks = self.work_dir / 'cls' / ('refined_masks' if refine else 'pseudo_masks')
         given = self.configs['seg'].train_dataloader.dataset.get('pseudo_label_dir')
         if Path(given or '') != masks:
             self.options['seg'].append(f'train_dataloader.dataset.pseudo_label_dir={masks}')
-        self.compare = compare
+        self.compare, self.refine = compare, refine
         self.has_truth = bool(self.configs['seg'].get('test_evaluator'))
         if compare and not self.has_truth:
             raise ValueError(f'{seg}: --compare needs pixel labels (area.mask), there are none')
-        total = 4 + self.has_truth + 3 * compare
+        total = 4 + refine + self.has_truth + 3 * compare
         self.runner = StageRunner(self.work_dir, total, overwrite, execute)
 
     def run(self) -> Path:
@@ -69,7 +74,10 @@ class ExactStages:
         masks = run('pseudo_masks', title, 'gen_pseudo.py', cls)
         if self.compare:
             run('raw_cams', 'Score plain raw CAMs', 'test.py', cls, 'model.test_cfg.cam=raw')
-        title = 'Train the segmentor on the pseudo masks'
+        if self.refine:
+            made = masks | dict(input=str(self.work_dir / 'cls/pseudo_masks'))
+            masks = run('refined_masks', 'Refine the pseudo masks', 'refine_pseudo.py', made)
+        title = 'Train the segmentor on the masks'
         seg = run('seg', title, 'train.py', masks | dict(config='seg'))
         run('maps', 'Map the area', 'predict.py', seg)
         if self.has_truth:
@@ -87,7 +95,7 @@ class ExactStages:
     def _run(
         self, name: str, title: str, script: str, made_from: Mapping[str, Any], *options: str
     ) -> dict[str, Any]:
-        """Run a tool on the config and the checkpoint of ``made_from``, another stage's result."""
+        """Run a tool on the config and the ``input`` that another stage's result names."""
         config, folder = made_from['config'], self.work_dir / name
         options = (*self.options[config], *options)
         read, arguments = self._read_training, ['--amp', '--brief', '--resume']
@@ -95,12 +103,12 @@ class ExactStages:
             options = (*options, 'log_level=WARNING')
             read, arguments = read_test, ['--out', str(folder / 'masks')]
         work_dir = folder
-        if name in ('pseudo_masks', 'maps'):
+        if name in MADE:
             work_dir = self.work_dir / config
             folder = work_dir / name
             read, arguments = read_made, []
         arguments = [
-            *(self.paths[config], *filter(None, [made_from.get('checkpoint')])),
+            *(self.paths[config], *filter(None, [made_from.get('input')])),
             *('--work-dir', str(work_dir), *arguments, *_cfg_options(options)),
         ]
         settings = self.configs[config].to_dict() | dict(work_dir=None)
@@ -120,7 +128,7 @@ class ExactStages:
         last = folder / f'iter_{config.train_cfg.max_iters}.pth'
         scores = [entry for entry in logged(folder) if 'loss' not in entry]
         return dict(
-            checkpoint=str(last),
+            input=str(last),
             digest=weights_digest(read_checkpoint(last)['state_dict']),
             scores=scores[-1] if scores else {},
         )

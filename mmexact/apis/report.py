@@ -27,6 +27,7 @@ STAGES = {
     'cls': ('classifier', 'Classifier', 'validation windows'),
     'raw_cams': ('raw_cams', 'Plain raw CAMs', 'training windows'),
     'pseudo_masks': ('pseudo_masks', 'Pseudo masks', 'training windows'),
+    'refined_masks': ('refined_masks', 'Refined masks', 'training windows'),
     'seg_test': ('segmentor', 'Segmentor', 'test data'),
     'full_test': ('fully_supervised', 'Fully supervised baseline', 'test data'),
 }
@@ -52,17 +53,23 @@ def write_report(
         path: The page.
         configs: Configs of the classifier (``cls``) and the segmentor (``seg``).
         records: ``command``, ``seconds``, ``peak_memory_mb`` and ``result`` of the stages that ran:
-            ``cls``, ``pseudo_masks``, ``seg`` and ``maps``; with pixel labels ``seg_test``; to
-            compare with ``raw_cams``, ``seg_full`` and ``full_test``. Results of trainings hold a
-            ``checkpoint``, those of :data:`STAGES` their ``scores``.
+            ``cls``, ``pseudo_masks``, perhaps ``refined_masks``, ``seg`` and ``maps``; with pixel
+            labels ``seg_test``; to compare with ``raw_cams``, ``seg_full`` and ``full_test``.
+            Results of trainings hold their checkpoint as ``input`` of the next stage, those of
+            :data:`STAGES` their ``scores``.
 
     Returns:
         The figures that matter, by what they are.
     """
     folder = path.parent
     windows, tested = (open_data(configs[name], 'test') for name in ('cls', 'seg'))
-    weights = {name: records[name]['result']['checkpoint'] for name in ('cls', 'seg')}
+    weights = {name: records[name]['result']['input'] for name in ('cls', 'seg')}
     maps = {'map': folder / 'seg/maps', 'fully supervised baseline': folder / 'full_test/masks'}
+    masks = {
+        title.lower().removesuffix('s'): folder / 'cls' / key
+        for key, title, _ in STAGES.values()
+        if key in records and key.endswith('_masks')
+    }
     meta, metrics = windows.metainfo, gather_metrics(folder, records, tested)
     cards = {
         f'{name}: {title}': f'{metrics[key][name]:.1f} %'
@@ -82,7 +89,7 @@ def write_report(
         metrics=metrics,
         figures=plot_all(folder, records, metrics, meta['palette']),
         galleries=[
-            show_windows(windows, configs, weights, folder / 'cls/pseudo_masks'),
+            show_windows(windows, configs, weights, masks),
             show_scenes(tested, maps),
         ],
         classes=meta['classes'],

@@ -29,7 +29,7 @@ def show_windows(
     windows: SITSDataset,
     configs: Mapping[str, Config],
     weights: Mapping[str, str],
-    pseudo_dir: Path,
+    masks: Mapping[str, Path],
 ) -> Gallery:
     """Show some windows from the image to the crop map.
 
@@ -37,7 +37,7 @@ def show_windows(
         windows: Windows whose crops are known.
         configs: Configs of the classifier (``cls``) and the segmentor (``seg``).
         weights: Their checkpoints.
-        pseudo_dir: Folder of the pseudo masks.
+        masks: Folders of masks that the segmentor learned from, by what they are.
     """
     classes, palette = windows.metainfo['classes'], windows.metainfo['palette']
     infos = [windows.get_data_info(index) for index in range(len(windows))]
@@ -51,21 +51,21 @@ def show_windows(
         info = infos[index]
         image = show_ground(windows, index, info['window'])
         activation = cam.seg_logits.data[1:].float().numpy()
-        masks = [read_map(pseudo_dir / f'{info["sample_id"]}.png')]
-        masks.append(prediction.pred_sem_seg.data[0].numpy())
-        masks += [load_mask(info)] if truth else []
+        shown = [read_map(folder / f'{info["sample_id"]}.png') for folder in masks.values()]
+        shown.append(prediction.pred_sem_seg.data[0].numpy())
+        shown += [load_mask(info)] if truth else []
         overlay = cam_overlay(image, activation, palette, windows.background)
         crops = [classes[crop + windows.background] for crop in np.flatnonzero(labels[index])]
-        pictures = [image, overlay, *(colorize(mask, palette) for mask in masks)]
+        pictures = [image, overlay, *(colorize(mask, palette) for mask in shown)]
         rows.append((f'{info["sample_id"]}: {", ".join(crops) or "no crop"}', pictures))
     return Gallery(
         'Training windows',
-        ['colour composite', 'CAM', 'pseudo mask', 'prediction', *['truth'] * truth],
+        ['colour composite', 'CAM', *masks, 'prediction', *['truth'] * truth],
         rows,
         'Chosen by their labels alone, so that every crop is shown. Above each row stands all that '
         'the classifier was told about the window. The CAM is the colour of the strongest class, '
         'the more opaque the more active; a class that exceeds the background score enters the '
-        'pseudo mask.',
+        'pseudo mask. The refined mask goes by the season of every pixel.',
     )
 
 

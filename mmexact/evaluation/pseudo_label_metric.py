@@ -146,6 +146,12 @@ class PseudoLabelMetric(BaseMetric):
         print_log(f'{title}:\n{table}', MMLogger.get_current_instance())
 
 
+def compares_pixels(evaluator: Any) -> bool:
+    """Tell whether an evaluator of a config compares masks with pixel labels."""
+    metrics = evaluator if isinstance(evaluator, list) else [evaluator or {}]
+    return any(metric.get('type') in ('PseudoLabelMetric', PseudoLabelMetric) for metric in metrics)
+
+
 def select_with_pixel_labels(scores: Sequence[dict[str, float]]) -> tuple[int, float]:
     """Choose checkpoint and background score as the paper does: by looking at pixel labels.
 

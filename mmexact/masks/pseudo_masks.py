@@ -90,12 +90,13 @@ class PseudoMaskWriter:
         for name, plane in zip(_window_files(sample_id), planes, strict=True):
             write_mask(self.folder.path / name, plane)
 
-    def finish(self, scores: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def finish(self, scores: Mapping[str, Any] | None = None, **facts: Any) -> dict[str, Any]:
         """Check that all masks are there, write the maps and the final manifest.
 
         Args:
             scores: What the masks are worth, for the manifest; without them, those that an
                 earlier run with the same inputs left there are kept.
+            **facts: What else the manifest says, JSON values.
 
         Returns:
             The manifest.
@@ -119,6 +120,7 @@ class PseudoMaskWriter:
             windows=len(self.sample_ids),
             pixels=dict(pixels, ignored=int(counts[IGNORED])),
             scores=scores or self.folder.manifest.get('scores', {}),
+            **facts,
         )
 
     def _is_map(self, patch: str) -> bool:
@@ -155,7 +157,10 @@ def open_masks(
             manifest says so.
     """
     folder = Path(folder)
-    remedy = f'make them with\n  python tools/gen_pseudo.py CONFIG CHECKPOINT --out {folder}'
+    remedy = (
+        f'make them with tools/gen_pseudo.py and tools/refine_pseudo.py, the last one with '
+        f'--out {folder}'
+    )
     present = set(os.listdir(folder)) if folder.is_dir() else set()
     wanted = [f'{sample_id}.png' for sample_id in sample_ids]
     missing = [name for name in wanted if name not in present]
@@ -166,8 +171,8 @@ def open_masks(
         _compare_classes(folder, manifest.get('classes'), list(classes), remedy)
         if not manifest.get('complete'):
             raise ValueError(
-                f'{folder}: the pseudo masks are unfinished; run tools/gen_pseudo.py again with '
-                f'the same arguments, it goes on where it stopped'
+                f'{folder}: the pseudo masks are unfinished; run the tool that makes them again '
+                f'with the same arguments, it goes on where it stopped'
             )
     elif len(missing) < len(wanted) or others:
         raise ValueError(

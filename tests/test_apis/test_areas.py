@@ -83,7 +83,7 @@ def test_the_segmentor_gets_what_the_area_says(project):
     assert (model.backbone.img_size, model.backbone.patch_size) == (12, 1)
     assert (model.decode_head.num_classes, model.decode_head.patch_size) == (4, 1)
     assert model.test_cfg == dict(mode='slide', crop_size=(12, 12), stride=(12, 12))
-    assert cfg.train_dataloader.dataset.pseudo_label_dir == f'{folder}/results/cls/pseudo_masks'
+    assert cfg.train_dataloader.dataset.pseudo_label_dir == f'{folder}/results/cls/refined_masks'
     assert cfg.train_dataloader.dataset.window_size == 12
     assert cfg.test_dataloader.dataset.window_size is None  # the whole area
     assert cfg.work_dir == f'{folder}/results/seg'

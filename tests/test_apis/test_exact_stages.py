@@ -17,7 +17,10 @@ from tests.data import CORNER
 from tests.in_process import run_in_process
 from tests.test_visualization.test_pages import images
 
-STAGES = ['cls', 'pseudo_masks', 'raw_cams', 'seg', 'maps', 'seg_test', 'seg_full', 'full_test']
+STAGES = [
+    'cls', 'pseudo_masks', 'raw_cams', 'refined_masks', 'seg', 'maps', 'seg_test', 'seg_full',
+    'full_test',
+]  # fmt: skip
 
 
 def stages(folder: Path, compare: bool = True, **settings) -> ExactStages:
@@ -56,7 +59,7 @@ def test_every_stage_leaves_a_command_and_its_result(ran):
     assert list(records) == made.runner.ran == STAGES
     scripts = [re.search(r'(\w+)\.py', record['command'])[1] for record in records.values()]
     assert scripts == [
-        'train', 'gen_pseudo', 'test', 'train', 'predict', 'test', 'train', 'test',
+        'train', 'gen_pseudo', 'test', 'refine_pseudo', 'train', 'predict', 'test', 'train', 'test',
     ]  # fmt: skip
     work = folder / 'results'
     assert {path.name for path in work.iterdir()} == {
@@ -67,12 +70,13 @@ def test_every_stage_leaves_a_command_and_its_result(ran):
         assert raster.shape == (16, 24)
         assert raster.transform == CORNER
         assert raster.read(1).max() <= 2
-    assert len(list((work / 'cls/pseudo_masks').glob('*.png'))) == 6
+    for masks in ('pseudo_masks', 'refined_masks'):
+        assert len(list((work / 'cls' / masks).glob('*.png'))) == 6
     assert (work / 'seg_test/masks/area.png').exists()
 
 
 def test_metrics_are_numbers_between_their_bounds(metrics):
-    for key in ('pseudo_masks', 'raw_cams', 'segmentor', 'fully_supervised'):
+    for key in ('pseudo_masks', 'raw_cams', 'refined_masks', 'segmentor', 'fully_supervised'):
         for name in ('OA', 'mIoU'):
             assert 0 <= metrics[key][name] <= 100
     for key in ('pseudo_masks', 'raw_cams'):
@@ -84,7 +88,7 @@ def test_metrics_are_numbers_between_their_bounds(metrics):
     assert 100 < metrics['peak_memory_mb'] < 8192
 
 
-@pytest.mark.parametrize('key', ['pseudo_masks', 'segmentor', 'fully_supervised'])
+@pytest.mark.parametrize('key', ['pseudo_masks', 'refined_masks', 'segmentor', 'fully_supervised'])
 def test_class_scores_agree_with_those_of_the_tools(metrics, key):
     ious = [iou for iou in metrics[key]['IoU'].values() if iou is not None]
     assert np.mean(ious) == pytest.approx(metrics[key]['mIoU'], abs=0.01)
@@ -92,9 +96,9 @@ def test_class_scores_agree_with_those_of_the_tools(metrics, key):
 
 def test_the_report_has_figures_windows_tests_and_maps(ran):
     pictures = images((ran[0] / 'results/report.html').read_text())
-    # 4 figures; 6 windows of 5 pictures; the area in 4 pictures.
-    assert [picture.size for picture in pictures[4:34]] == [(8, 8)] * 30
-    assert [picture.size for picture in pictures[34:]] == [(24, 16)] * 4
+    # 4 figures; 6 windows of 6 pictures; the area in 4 pictures.
+    assert [picture.size for picture in pictures[4:40]] == [(8, 8)] * 36
+    assert [picture.size for picture in pictures[40:]] == [(24, 16)] * 4
 
 
 def test_a_second_run_skips_everything(ran, capsys):
@@ -102,7 +106,7 @@ def test_a_second_run_skips_everything(ran, capsys):
     before = (ran[0] / 'results/report.html').stat().st_mtime_ns
     again.run()
     assert again.runner.ran == []
-    assert capsys.readouterr().out.count('skipped') == 8
+    assert capsys.readouterr().out.count('skipped') == len(STAGES)
     assert (ran[0] / 'results/report.html').stat().st_mtime_ns == before
 
 
@@ -147,7 +151,7 @@ def test_without_pixel_labels_there_is_no_test(tmp_path):
     folder = write_project(tmp_path, labels=POINTS)
     with pytest.raises(ValueError, match=r'seg.py: --compare needs pixel labels'):
         stages(folder)
-    made = stages(folder, compare=False)
+    made = stages(folder, compare=False, refine=False)
     made.run()
     assert made.runner.ran == ['cls', 'pseudo_masks', 'seg', 'maps']
     masks = folder / 'results/cls/pseudo_masks'
@@ -174,7 +178,7 @@ def test_a_failing_tool_is_named(tmp_path):
 
 def test_results_may_go_elsewhere(tmp_path):
     made = stages(write_project(tmp_path), work_dir=tmp_path / 'elsewhere')
-    masks = tmp_path / 'elsewhere/cls/pseudo_masks'
+    masks = tmp_path / 'elsewhere/cls/refined_masks'
     assert made.options['seg'][-1] == f'train_dataloader.dataset.pseudo_label_dir={masks}'
 
 

@@ -76,7 +76,7 @@ def test_losses_join_the_runs_of_a_resumed_training(tmp_path):
 
 
 def record(seconds: float, memory: int | None, **scores) -> dict:
-    result = dict(checkpoint='iter_6.pth', scores=scores)
+    result = dict(input='iter_6.pth', scores=scores)
     return dict(command='python tool.py', seconds=seconds, peak_memory_mb=memory, result=result)
 
 

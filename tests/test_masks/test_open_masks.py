@@ -34,7 +34,7 @@ def test_finished_masks_of_these_classes_are_opened(tmp_path):
             r"the same classes in another order: \['Background', 'Meadow', 'Corn'\], but the "
             r"dataset has \['Background', 'Corn', 'Meadow'\]",
         ),
-        (dict(complete=False), r'unfinished; run tools/gen_pseudo\.py again'),
+        (dict(complete=False), r'unfinished; run the tool that makes them again'),
         (dict(kind='maps'), r'not a manifest of pseudo masks; choose another folder'),
     ],
 )
@@ -44,7 +44,7 @@ def test_masks_that_stage_3_must_not_learn_from(tmp_path, manifest, message):
 
 
 def test_missing_masks_are_counted_and_the_command_is_named(tmp_path):
-    command = rf'\n  python tools/gen_pseudo\.py CONFIG CHECKPOINT --out {re.escape(str(tmp_path))}'
+    command = rf'tools/refine_pseudo\.py, the last one with --out {re.escape(str(tmp_path))}'
     save(tmp_path / 'some', IDS[:1])
     with pytest.raises(FileNotFoundError, match=rf'1 of 2 windows .*first a_1\.png.*{command}/som'):
         open_masks(tmp_path / 'some', CLASSES, IDS)

@@ -182,4 +182,4 @@ def test_the_masks_must_cover_the_windows_of_stage_3(tool, folder, tmp_path):
         DATASETS.build(data)
     message = str(refusal.value)
     assert 'pseudo masks of 6 of 12 windows are missing, first 8_0.png' in message
-    assert f'python tools/gen_pseudo.py CONFIG CHECKPOINT --out {out}' in message
+    assert f'tools/refine_pseudo.py, the last one with --out {out}' in message

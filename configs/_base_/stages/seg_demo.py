@@ -18,7 +18,7 @@ train_dataloader = dict(
     num_workers=1,
     dataset=dict(
         **_base_.synthetic,
-        pseudo_label_dir='work_dirs/demo/cls/pseudo_masks',
+        pseudo_label_dir='work_dirs/demo/cls/refined_masks',
         pipeline=[_base_.load_some_dates, _base_.annotate, _base_.flip, _base_.pack],
     ),
 )

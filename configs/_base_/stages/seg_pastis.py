@@ -10,7 +10,7 @@ num_classes = 19  # background and 18 crops
 
 train_dataloader = dict(
     dataset=dict(
-        pseudo_label_dir='work_dirs/cls_pastis/rotation{{$ROTATION:1}}/pseudo_masks',
+        pseudo_label_dir='work_dirs/cls_pastis/rotation{{$ROTATION:1}}/refined_masks',
         pipeline=[_base_.load, _base_.annotate, _base_.flip, _base_.pack],
     )
 )

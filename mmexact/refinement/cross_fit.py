@@ -1,0 +1,156 @@
+"""Cross-fitting: every window is judged by a classifier that has not seen its neighbourhood."""
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.utils.parallel import Parallel, delayed
+from torch.utils.data import DataLoader, Subset
+
+from mmexact.datasets.splits import assign_blocks
+from mmexact.refinement.pixel_series import PixelSeries
+from mmexact.refinement.window_masks import WindowMasks
+
+PIXELS_PER_CLASS = 2000
+"""Most pixels of a class that a half is fitted on; all classes give as many if they have them."""
+
+TREES = 40
+
+FEWEST_BLOCKS = 16
+"""Blocks that an area is cut into, at least, to be dealt to two halves."""
+
+
+def halve(infos: Sequence[dict[str, Any]], present: np.ndarray) -> np.ndarray:
+    """Deal windows to two halves with about as many windows of every class.
+
+    Patches stay whole, so that neighbours share a half; where there are few, they are cut into
+    square blocks of windows.
+
+    Args:
+        infos: Entries of the windows.
+        present: (N, C) bool, classes that may occur in a window.
+
+    Returns:
+        (N,) 0 or 1.
+
+    Raises:
+        ValueError: There is one window only.
+    """
+    if len(infos) < 2:
+        raise ValueError(
+            'there is one window only, and refinement learns from others: make the windows '
+            'smaller (window_size)'
+        )
+    patches = np.unique([info['patch'] for info in infos], return_inverse=True)[1]
+    windows = np.array([info['window'] for info in infos])
+    corners, side = windows[:, :2], int((windows[:, :2] + windows[:, 2:]).max())
+    while True:
+        cells = np.column_stack([patches, corners // side])
+        blocks = np.unique(cells, axis=0, return_inverse=True)[1].ravel()
+        if blocks.max() + 1 >= min(FEWEST_BLOCKS, len(infos)):
+            return assign_blocks(blocks, present.astype(float), (0.5, 0.5))
+        side //= 2
+
+
+def draw_pixels(
+    masks: WindowMasks, windows: np.ndarray, num_classes: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw as many pixels of each class, sure ones more often.
+
+    Args:
+        masks: What is believed of the pixels.
+        windows: (N,) bool, windows to draw from.
+        num_classes: Number of classes.
+        rng: Draws.
+
+    Returns:
+        Where the pixels stand in ``masks``, ascending.
+    """
+    usable = np.repeat(windows, np.diff(masks.starts))
+    drawn = []
+    for number in range(num_classes):
+        (found,) = np.nonzero(usable & (masks.classes == number))
+        # A draw without replacement, with the confidence as weight: the largest Gumbel numbers.
+        keys = rng.gumbel(size=len(found)) + np.log1p(masks.confidence[found])
+        drawn.append(found[np.argsort(-keys)[:PIXELS_PER_CLASS]])
+    return np.sort(np.concatenate(drawn))
+
+
+class CrossFit:
+    """Judges the pixels of each half of the windows by what was learned in the other one.
+
+    Args:
+        series: The windows' pixels.
+        present: (N, C) bool, classes that may occur in a window.
+        num_workers: Processes that read.
+    """
+
+    def __init__(
+        self,
+        series: PixelSeries,
+        present: np.ndarray,
+        num_workers: int = 0,
+    ) -> None:
+        infos = [series.dataset.get_data_info(index) for index in range(len(series))]
+        self.series = series
+        self.num_classes = present.shape[1]
+        self.halves = halve(infos, present)
+        self.num_workers = num_workers
+
+    def judge(self, masks: WindowMasks, seed: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Learn from masks; yield each window's number and class probabilities (h * w, C).
+
+        A class that only one half has is learned there. Pixels of which nothing is known have
+        probabilities of 0.
+        """
+        threads = Parallel(os.cpu_count(), prefer='threads', return_as='generator')
+        for half in (0, 1):
+            forest = self._fit(masks, half, np.random.default_rng([seed, half]))
+            (windows,) = np.nonzero(self.halves == half)
+            pixels = self._read(windows)
+            judged = threads(delayed(self._predict)(forest, one) for one in pixels)
+            yield from zip(windows.tolist(), judged, strict=True)
+
+    def _fit(self, masks: WindowMasks, half: int, rng: np.random.Generator) -> ExtraTreesClassifier:
+        places = draw_pixels(masks, self.halves != half, self.num_classes, rng)
+        learned = np.unique(masks.classes[places])
+        here = draw_pixels(masks, self.halves == half, self.num_classes, rng)
+        alone = here[~np.isin(masks.classes[here], learned)]
+        places = np.sort(np.concatenate([places, alone]))
+        windows = np.searchsorted(masks.starts, places, 'right') - 1
+        used, first = np.unique(windows, return_index=True)
+        rows = [
+            pixels[chosen - masks.starts[window]]
+            for window, chosen, pixels in zip(
+                used, np.split(places, first[1:]), self._read(used), strict=True
+            )
+        ]
+        pixels = np.concatenate(rows)
+        known = ~np.isnan(pixels[:, 0])
+        forest = ExtraTreesClassifier(
+            TREES,
+            min_samples_leaf=15,
+            n_jobs=-1,
+            random_state=int(rng.integers(2**31)),
+        )
+        return forest.fit(pixels[known], masks.classes[places][known]).set_params(n_jobs=1)
+
+    def _read(self, windows: np.ndarray) -> Iterator[np.ndarray]:
+        loader = DataLoader(
+            Subset(self.series, windows.tolist()),
+            batch_size=None,
+            num_workers=self.num_workers,
+        )
+        for pixels in loader:
+            yield pixels.numpy()
+
+    def _predict(self, forest: ExtraTreesClassifier, pixels: np.ndarray) -> np.ndarray:
+        result = np.zeros((len(pixels), self.num_classes), np.float32)
+        known = ~np.isnan(pixels[:, 0])
+        if known.any():
+            judged = np.zeros((known.sum(), self.num_classes), np.float32)
+            judged[:, forest.classes_] = forest.predict_proba(pixels[known])
+            result[known] = judged
+        return result

@@ -1,0 +1,226 @@
+"""Refinement of pseudo masks: from the folder of stage 2 to a folder of better masks."""
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.logging import print_log
+from mmengine.utils import ProgressBar
+
+from mmexact.datasets.sits_dataset import SITSDataset
+from mmexact.masks import PseudoMaskWriter, config_digest, open_masks, whole_file
+from mmexact.pseudo_labels import class_ious, confusion_scores
+from mmexact.refinement.cross_fit import CrossFit
+from mmexact.refinement.pixel_series import PixelSeries
+from mmexact.refinement.rounds import Round, run_round
+from mmexact.refinement.window_masks import WindowMasks
+from mmexact.sits import IGNORED
+
+ROUNDS = 6
+"""Most rounds; fewer where the masks stop getting better."""
+
+RISE = 0.002
+"""Agreement that a round has to gain for another one to follow."""
+
+ALIKE = 0.3
+"""Likeness of two classes from which on they are named."""
+
+STATE = 'round.npz'
+"""What an interrupted run goes on from."""
+
+
+class MaskRefiner:
+    """Refines the pseudo masks of windows by what every pixel did over the season.
+
+    See docs/method.md, "Beyond the paper". No pixel label is looked at.
+
+    Args:
+        dataset: The windows, with image-level labels. Of a window without them, the classes of its
+            mask stand for them.
+        masks_dir: Folder of the masks to refine.
+        num_workers: Processes that read the series.
+
+    Raises:
+        FileNotFoundError: Masks of some windows are missing, or all.
+        ValueError: The masks are of other classes or windows, or there is nothing to learn from.
+    """
+
+    def __init__(
+        self, dataset: SITSDataset, masks_dir: str | os.PathLike[str], num_workers: int = 0
+    ) -> None:
+        dataset.full_init()
+        self.dataset = dataset
+        self.num_workers = num_workers
+        self.classes: Sequence[str] = dataset.metainfo['classes']
+        self.infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+        sample_ids = [info['sample_id'] for info in self.infos]
+        self.source = open_masks(masks_dir, self.classes, sample_ids)
+        sizes = [info['size'] for info in self.infos]
+        self.masks = WindowMasks.read(masks_dir, sample_ids, sizes, len(self.classes))
+        self.masks_dir = Path(masks_dir)
+        self.present = self._find_present()
+
+    def _find_present(self) -> np.ndarray:
+        """Return which classes may occur in each window, bool (N, C)."""
+        counts = np.array([self.masks.count(n, len(self.classes)) for n in range(len(self.infos))])
+        present = counts > 0
+        for number, info in enumerate(self.infos):
+            if 'gt_score' in info:
+                present[number, self.dataset.background :] = info['gt_score'] > 0
+        present[:, : self.dataset.background] = True
+        seen = counts.any(0)
+        problem = ''
+        if (present == present[0]).all():
+            problem = (
+                f'the same classes may occur in all {len(present)} windows, so that image-level '
+                f'labels tell nothing; expected windows that lack a class: make them smaller '
+                f'(window_size), or look at the labels'
+            )
+        elif seen.sum() < 2:
+            held = [self.classes[number] for number in np.flatnonzero(seen).tolist()]
+            problem = (
+                f'the masks hold no other class than {held}, so that there is nothing to tell '
+                f'apart; choose another background score, or train the classifier longer'
+            )
+        if problem:
+            raise ValueError(f'{self.masks_dir}: {problem}')
+        for number in np.flatnonzero(present.any(0) & ~seen).tolist():
+            name = self.classes[number]
+            print_log(
+                f'{self.masks_dir}: no pixel is {name!r}; refinement goes on without', 'current'
+            )
+        return present & seen
+
+    def run(
+        self,
+        out_dir: str | os.PathLike[str],
+        rounds: int = ROUNDS,
+        seed: int = 0,
+        overwrite: bool = False,
+        score: bool = False,
+    ) -> dict[str, Any]:
+        """Refine, and write a folder as :class:`~mmexact.masks.PseudoMaskWriter` does.
+
+        Args:
+            out_dir: Folder of the refined masks. An interrupted run goes on after the last round
+                that it finished there.
+            rounds: Most rounds. They end earlier when the agreement with image-level labels rises
+                by less than :data:`RISE`; a round in which it falls does not count.
+            seed: Of everything random.
+            overwrite: Replace the masks that are there.
+            score: Score the masks against the pixel labels of the dataset.
+
+        Returns:
+            The manifest. Its ``rounds`` say agreement and changed pixels of each, ``alike`` which
+            classes the seasons of pixels hardly tell apart.
+
+        Raises:
+            FileExistsError: The folder holds masks of other inputs.
+            ValueError: It is the one that is read.
+        """
+        out = Path(out_dir)
+        if out.resolve() == self.masks_dir.resolve():
+            raise ValueError(f'{out} holds the masks to refine: choose another folder for the new')
+        inputs = dict(
+            refined_from=config_digest(self.source.get('inputs', {}), self.masks.digest()),
+            image_labels=config_digest(self.present.tolist()),
+            rounds=rounds,
+            seed=seed,
+        )
+        writer = PseudoMaskWriter(out, inputs, self.infos, self.dataset.metainfo, overwrite)
+        if writer.folder.manifest['complete']:
+            return writer.folder.manifest
+        masks, records = self._run_rounds(out / STATE, rounds, seed)
+        for number, (info, sample_id) in enumerate(zip(self.infos, writer.sample_ids, strict=True)):
+            here, size = masks.window(number), info['size']
+            confidence = masks.confidence[here].reshape(size) / 255
+            writer.write(sample_id, masks.classes[here].reshape(size), confidence)
+        best = max(records, key=lambda record: record['agreement'])
+        for line in best['alike']:
+            print_log(f'the seasons of pixels look alike: {line}', 'current')
+        manifest = writer.finish(self.score(masks) if score else None, refinement=records)
+        (out / STATE).unlink()
+        return manifest
+
+    def _run_rounds(
+        self, state: Path, rounds: int, seed: int
+    ) -> tuple[WindowMasks, list[dict[str, Any]]]:
+        """Run rounds as long as they help; returns the best masks and what is said of each."""
+        masks, records = self.masks, []
+        if state.exists():
+            with np.load(state) as stored:
+                masks = WindowMasks(stored['classes'], stored['confidence'], masks.starts)
+                records = json.loads(str(stored['records']))
+        cross_fit = CrossFit(PixelSeries(self.dataset), self.present, self.num_workers)
+        while len(records) < rounds and _gain(records) >= RISE:
+            print_log(f'round {len(records) + 1} of at most {rounds}', 'current')
+            start = time.monotonic()
+            bar = ProgressBar(len(self.infos))
+            result = run_round(cross_fit, masks, self.present, seed + len(records), bar.update)
+            print()
+            records.append(
+                dict(
+                    agreement=round(result.agreement, 4),
+                    changed=round(result.changed, 4),
+                    alike=self._name_alike(result),
+                    seconds=round(time.monotonic() - start, 1),
+                )
+            )
+            print_log(
+                f'agreement with image-level labels {result.agreement:.1%}, changed pixels '
+                f'{result.changed:.1%}', 'current',
+            )  # fmt: skip
+            if _gain(records) > 0:
+                masks = result.masks
+            with whole_file(state) as unfinished, unfinished.open('wb') as file:
+                np.savez(
+                    file,
+                    classes=masks.classes,
+                    confidence=masks.confidence,
+                    records=json.dumps(records),
+                )
+        return masks, records
+
+    def _name_alike(self, result: Round) -> list[str]:
+        return [
+            f'{result.likeness[given, other]:.0%} of the pixels of {self.classes[given]!r} look '
+            f'like {self.classes[other]!r}'
+            for given, other in np.argwhere(result.likeness >= ALIKE)
+        ]
+
+    def score(self, masks: WindowMasks) -> dict[str, Any]:
+        """Score masks against pixel labels, as :class:`PseudoLabelMetric` does: in percent.
+
+        Returns:
+            ``pseudo/OA``, ``pseudo/mIoU``, and ``by_class``, the IoU by name of the class, None
+            where it is neither in the labels nor in the masks.
+        """
+        background, classes = self.dataset.background, list(self.classes)
+        names = classes if background else ['unlabelled', *classes]
+        counts = np.zeros((len(names), len(names)), np.int64)
+        for number, info in enumerate(self.infos):
+            truth = info['reader'].read_mask(info['window']).ravel()
+            pixels = np.stack([truth, masks.classes[masks.window(number)]])[:, truth != IGNORED]
+            if not background:  # of masks, 255 stands for the background there
+                pixels = np.where(pixels == IGNORED, 0, pixels + 1)
+            np.add.at(counts, tuple(pixels), 1)
+        confusion = torch.from_numpy(counts)
+        accuracy, miou = confusion_scores(confusion, background=background)
+        ious = [None if isnan(iou) else iou for iou in class_ious(confusion).tolist()]
+        by_class = dict(zip(names, ious, strict=True))
+        by_class.pop('unlabelled', None)
+        scores = {'pseudo/OA': accuracy.item(), 'pseudo/mIoU': miou.item()}
+        return scores | dict(by_class=by_class)
+
+
+def _gain(records: Sequence[dict[str, Any]]) -> float:
+    """By how much the agreement rose in the last round; 1 if there was none before."""
+    if len(records) < 2:
+        return 1.0
+    return records[-1]['agreement'] - records[-2]['agreement']

@@ -1,0 +1,113 @@
+"""Halves, draws of pixels, and judges that have not seen what they judge."""
+
+import numpy as np
+import pytest
+
+from mmexact.refinement import cross_fit
+from mmexact.refinement.cross_fit import CrossFit, draw_pixels, halve
+from mmexact.refinement.pixel_series import PixelSeries
+from mmexact.refinement.window_masks import WindowMasks
+from tests.fields import SIDE, Fields, truth
+
+PIXELS = SIDE * SIDE
+
+
+def windows(patches: int, side: int) -> list[dict]:
+    return [
+        dict(patch=f'p{patch}', window=(8 * row, 8 * column, 8, 8))
+        for patch in range(patches)
+        for row in range(side)
+        for column in range(side)
+    ]
+
+
+def test_many_patches_stay_whole():
+    infos = windows(20, 2)
+    halves = halve(infos, np.ones((len(infos), 2), bool)).reshape(20, 4)
+    assert (halves == halves[:, :1]).all()
+    assert halves[:, 0].sum() == 10
+
+
+def test_few_patches_are_cut_into_blocks_of_windows():
+    infos = windows(1, 8)
+    halves = halve(infos, np.ones((64, 2), bool)).reshape(4, 2, 4, 2)
+    assert (halves == halves[:, :1, :, :1]).all()
+    assert halves.sum() == 32
+
+
+def test_both_halves_have_every_class():
+    infos = windows(16, 1)
+    present = np.zeros((16, 3), bool)
+    present[:4, 0] = present[4:8, 1] = present[[3, 9], 2] = True
+    halves = halve(infos, present)
+    assert present[halves == 0].sum(0).tolist() == [2, 2, 1]
+
+
+def test_one_window_is_refused():
+    with pytest.raises(ValueError, match='one window only'):
+        halve(windows(1, 1), np.ones((1, 2), bool))
+
+
+def test_every_class_gives_as_many_pixels_and_sure_ones_first(monkeypatch):
+    monkeypatch.setattr(cross_fit, 'PIXELS_PER_CLASS', 100)
+    classes = np.repeat(np.uint8([0, 1, 255]), [1000, 300, 100])
+    confidence = np.where(np.arange(1400) % 2, 255, 0).astype(np.uint8)
+    masks = WindowMasks(classes, confidence, np.array([0, 700, 1400]))
+    drawn = draw_pixels(masks, np.array([True, True]), 3, np.random.default_rng(0))
+    assert np.bincount(classes[drawn]).tolist() == [100, 100]
+    assert (np.diff(drawn) > 0).all()
+    assert (drawn % 2).mean() > 0.9
+    drawn = draw_pixels(masks, np.array([False, True]), 3, np.random.default_rng(0))
+    assert drawn.min() >= 700
+
+
+def true_masks(dataset: Fields) -> WindowMasks:
+    masks = WindowMasks.like(PIXELS * np.arange(len(dataset) + 1))
+    masks.classes[:] = np.concatenate([mask.ravel() for mask in truth(dataset)])
+    masks.confidence[:] = 255
+    return masks
+
+
+def test_a_window_is_not_judged_by_what_it_says_itself():
+    dataset = Fields(patches=16)
+    series = PixelSeries(dataset)
+    present = np.array([[True, *dataset.get_data_info(n)['gt_score']] for n in range(64)], bool)
+    fit, masks = CrossFit(series, present), true_masks(dataset)
+    expected = dict(fit.judge(masks, seed=0))
+    assert sorted(expected) == list(range(64))
+    hits = [(found.argmax(1) == masks.classes[masks.window(n)]) for n, found in expected.items()]
+    assert np.mean(hits) > 0.97
+    # Nonsense in one window changes what is said of the other half only.
+    masks.classes[masks.window(0)] = 2
+    changed = dict(fit.judge(masks, seed=0))
+    same = [np.array_equal(changed[n], expected[n]) for n in range(64)]
+    assert all(same[n] == (fit.halves[n] == fit.halves[0]) for n in range(64))
+
+
+def test_a_class_of_one_half_is_learned_there():
+    dataset = Fields(patches=16)
+    fit = CrossFit(PixelSeries(dataset), np.ones((64, 3), bool))
+    masks = true_masks(dataset)
+    for number in np.flatnonzero(fit.halves == 1):
+        here = masks.classes[masks.window(number)]
+        here[here == 2] = 0
+    judged = dict(fit.judge(masks, seed=0))
+    corn = [
+        judged[n][masks.classes[masks.window(n)] == 2, 2].mean()
+        for n in np.flatnonzero(fit.halves == 0)
+        if (masks.classes[masks.window(n)] == 2).any()
+    ]
+    assert min(corn) > 0.3
+
+
+def test_processes_that_read_change_nothing():
+    dataset = Fields(patches=4, hidden=0.1)
+    masks, present = true_masks(dataset), np.ones((16, 3), bool)
+    alone = dict(CrossFit(PixelSeries(dataset), present).judge(masks, 3))
+    helped = dict(CrossFit(PixelSeries(dataset), present, num_workers=2).judge(masks, 3))
+    for number, judged in alone.items():
+        np.testing.assert_array_equal(helped[number], judged)
+    hidden = dataset.readers['p0'].hidden[:SIDE, :SIDE].ravel()
+    assert hidden.any()
+    assert (alone[0][hidden] == 0).all()
+    np.testing.assert_allclose(alone[0][~hidden].sum(1), 1, rtol=1e-5)
