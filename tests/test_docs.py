@@ -180,7 +180,8 @@ BEFORE = {
     'docs/segmentors.md': [
         TREE,
         'python tools/train.py configs/exact/cls_demo.py',
-        'python tools/gen_pseudo.py configs/exact/cls_demo.py work_dirs/demo/cls/iter_900.pth',
+        'python tools/gen_pseudo.py configs/exact/cls_demo.py work_dirs/demo/cls/iter_400.pth',
+        'python tools/refine_pseudo.py configs/exact/cls_demo.py work_dirs/demo/cls/pseudo_masks',
     ],
 }
 """What a page takes for granted: that the demo has run, for instance."""

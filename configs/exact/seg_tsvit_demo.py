@@ -1,6 +1,7 @@
-"""Stage 3 of `make demo`: a small TSViT learns from the demo's pseudo masks.
+"""Stage 3 of `make demo`: a small TSViT learns from the demo's refined masks.
 
-python tools/gen_pseudo.py configs/exact/cls_demo.py work_dirs/demo/cls/iter_900.pth
+python tools/gen_pseudo.py configs/exact/cls_demo.py work_dirs/demo/cls/iter_400.pth
+python tools/refine_pseudo.py configs/exact/cls_demo.py work_dirs/demo/cls/pseudo_masks
 python tools/train.py configs/exact/seg_tsvit_demo.py --amp
 """
 

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from mmexact.engine.optim_wrapper import autocast, mixed_precision
 from mmexact.masks import PseudoMaskWriter, config_digest, weights_digest
+from mmexact.refinement import MaskRefiner
 
 FIXED = 'fixed, no pixel label was looked at'
 DETAILS = ('by_score', 'by_class')
@@ -27,11 +28,12 @@ class PseudoLabelHook(Hook):
     """Writes the masks of an ``ExactClassifier`` as pseudo masks.
 
     In a test loop it writes what the loop predicts. At the end of training it runs the model over
-    ``dataloader``, if one is given.
+    ``dataloader``, if one is given, and refines what it has written, if ``refined_dir`` says where.
 
     Args:
         out_dir: Folder of the masks, see :class:`~mmexact.masks.PseudoMaskWriter`.
         dataloader: Config of a data loader over the windows to map once training has ended.
+        refined_dir: Folder of the refined masks, see :class:`~mmexact.refinement.MaskRefiner`.
         score_chosen_by: How the background score was chosen, for the manifest.
         overwrite: Replace the masks that are there.
         amp: Compute in bfloat16 where that is precise enough (autocast).
@@ -41,12 +43,14 @@ class PseudoLabelHook(Hook):
         self,
         out_dir: str,
         dataloader: dict[str, Any] | None = None,
+        refined_dir: str | None = None,
         score_chosen_by: str = FIXED,
         overwrite: bool = False,
         amp: bool = False,
     ) -> None:
         self.out_dir = out_dir
         self.dataloader = dataloader
+        self.refined_dir = refined_dir
         self.score_chosen_by = score_chosen_by
         self.overwrite = overwrite
         self.amp = amp
@@ -118,9 +122,16 @@ class PseudoLabelHook(Hook):
         self._finish(runner)
 
     def after_train(self, runner: Runner) -> None:
-        """Map the windows of ``dataloader`` with the trained model."""
-        if self.dataloader is not None:
-            self.map_windows(runner, self.dataloader)
+        """Map the windows of ``dataloader`` with the trained model, and refine the masks."""
+        if self.dataloader is None:
+            return
+        self.map_windows(runner, self.dataloader)
+        if self.refined_dir is not None and is_main_process():
+            dataset = runner.build_dataloader(self.dataloader).dataset
+            workers = self.dataloader.get('num_workers', 0)
+            refiner = MaskRefiner(dataset, self.out_dir, workers)
+            refiner.run(self.refined_dir, overwrite=self.overwrite)
+        barrier()
 
     def map_windows(
         self, runner: Runner, dataloader: dict[str, Any], evaluator: Evaluator | None = None

@@ -67,7 +67,10 @@ def test_a_test_loop_leaves_the_masks_it_predicts(tree, tmp_path):
 def test_the_end_of_training_leaves_the_masks_of_the_trained_model(tree, tmp_path):
     out = tmp_path / 'masks'
     loader = toy_config(tree, tmp_path).test_dataloader
-    hook = dict(type='PseudoLabelHook', out_dir=str(out), dataloader=loader)
+    refined = tmp_path / 'refined'
+    hook = dict(
+        type='PseudoLabelHook', out_dir=str(out), dataloader=loader, refined_dir=str(refined)
+    )
     run = runner(tree, tmp_path / 'run', custom_hooks=[hook])
     untrained = weights_digest(run.model.state_dict())
     run.train()
@@ -75,6 +78,8 @@ def test_the_end_of_training_leaves_the_masks_of_the_trained_model(tree, tmp_pat
     assert manifest['complete'] is True
     assert manifest['inputs']['checkpoint'] == weights_digest(run.model.state_dict()) != untrained
     assert masks_in(out) == predicted(run)
+    assert sorted(masks_in(refined)) == sorted(masks_in(out))
+    assert json.loads((refined / 'manifest.json').read_text())['refinement']
 
 
 def test_training_without_a_dataloader_writes_nothing(tree, tmp_path):
