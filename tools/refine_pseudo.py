@@ -33,7 +33,6 @@ def main() -> None:
         metavar='N',
         help='most rounds (default: %(default)s); they end earlier when nothing is gained',
     )
-    parser.add_argument('--seed', type=int, default=0, help='of everything random (default: 0)')
     parser.add_argument('--overwrite', action='store_true', help='replace the masks that are there')
     args = parser.parse_args()
     if args.launcher != 'none':
@@ -45,8 +44,9 @@ def main() -> None:
     try:
         workers = cfg.test_dataloader.get('num_workers', 0)
         refiner = MaskRefiner(open_data(cfg, 'test'), args.masks, workers)
+        seed = cfg.get('randomness', {}).get('seed') or 0
         score = compares_pixels(cfg.get('test_evaluator'))
-        manifest = refiner.run(out, args.rounds, args.seed, args.overwrite, score)
+        manifest = refiner.run(out, args.rounds, seed, args.overwrite, score)
     except (FileExistsError, FileNotFoundError, ValueError) as error:
         parser.error(str(error))
     for name, value in manifest['scores'].items():

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 from sklearn.ensemble import ExtraTreesClassifier
-from sklearn.utils.parallel import Parallel, delayed
 from torch.utils.data import DataLoader, Subset
 
 from mmexact.datasets.splits import assign_blocks
@@ -148,9 +148,9 @@ class CrossFit:
 
     def _predict(self, forest: ExtraTreesClassifier, pixels: np.ndarray) -> np.ndarray:
         result = np.zeros((len(pixels), self.num_classes), np.float32)
-        known = ~np.isnan(pixels[:, 0])
-        if known.any():
-            judged = np.zeros((known.sum(), self.num_classes), np.float32)
-            judged[:, forest.classes_] = forest.predict_proba(pixels[known])
-            result[known] = judged
+        (known,) = np.nonzero(~np.isnan(pixels[:, 0]))
+        if len(known):
+            # The forest itself would start threads for every window.
+            trees = (tree.predict_proba(pixels[known]) for tree in forest.estimators_)
+            result[known[:, None], forest.classes_] = sum(trees) / len(forest.estimators_)
         return result

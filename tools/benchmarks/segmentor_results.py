@@ -1,8 +1,8 @@
-"""Train segmentors with several seeds, from pseudo masks and from true masks, and compare them.
+"""Train segmentors with several seeds, from Exact's masks, refined and true ones, and compare them.
 
-Every seed begins at the classifier; segmentors are scored on their configs' test data. Finished
-trainings are kept: a second run goes on where the first was interrupted. Writes results.json and
-results.md into the work folder.
+Every seed begins at the classifier; masks are scored on the training windows, segmentors on their
+configs' test data. Finished trainings are kept: a second run goes on where the first was
+interrupted. Writes results.json and results.md into the work folder.
 
     python tools/dataset_converters/make_synthetic_pastis.py --out data/synthetic_pastis
     python tools/benchmarks/segmentor_results.py --jobs 2
@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 from mmexact.apis.command_line import OneLineErrorParser, existing_file
 from mmexact.apis.configs import shipped
@@ -26,27 +27,43 @@ from mmexact.masks.folder import whole_file, write_json
 
 SCORES = {'aAcc': 'OA', 'mIoU': 'mIoU'}
 
+MASKS = {
+    "Exact's masks": ('pseudo_masks', 'pseudo/OA', 'pseudo/mIoU'),
+    "Exact's masks, best score in hindsight": (
+        *('pseudo_masks', 'pseudo/hindsight_OA', 'pseudo/hindsight_mIoU'),
+    ),
+    'refined masks': ('refined_masks', 'pseudo/OA', 'pseudo/mIoU'),
+}
+"""Stage, and names of OA and mIoU in its scores."""
+
+KINDS = ("Exact's masks", 'refined masks', 'true masks')
+
 Results = Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]]
-"""Scores of each seed by 'pseudo masks' and 'true masks', by segmentor."""
+"""Scores of each seed by kind of mask, by segmentor; of the masks themselves under 'masks'."""
 
 
 class Comparison(ExactStages):
     """One segmentor of one seed; the classifier and its masks are shared with the others."""
 
-    def compare_masks(self) -> dict[str, dict[str, float]]:
-        """Train on pseudo masks and on true masks; returns the scores on the test data."""
-        segmentor = Path(self.paths['seg']).stem
+    def make_masks(self) -> dict[str, dict[str, Any]]:
+        """Train the classifier and make masks; returns the results of these stages by name."""
         cls = self._run('cls', 'Train the classifier', 'train.py', dict(config='cls'))
         masks = self._run('pseudo_masks', 'Make pseudo masks', 'gen_pseudo.py', cls)
+        made = masks | dict(input=str(self.work_dir / 'cls/pseudo_masks'))
+        refined = self._run('refined_masks', 'Refine the masks', 'refine_pseudo.py', made)
+        return dict(pseudo_masks=masks, refined_masks=refined)
+
+    def compare_masks(self, made: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+        """Train on masks of each kind; returns the scores on the test data."""
+        segmentor = Path(self.paths['seg']).stem
         scores = {}
-        for kind, made_from, options in (
-            ('pseudo masks', masks | dict(config='seg'), ()),
-            ('true masks', dict(config='seg'), (TRUE_MASKS,)),
-        ):
-            name = f'seg_{segmentor.removeprefix("seg_")}_{kind.partition(" ")[0]}'
-            trained = self._run(
-                name, f'Train {segmentor} on {kind}', 'train.py', made_from, *options
-            )
+        for kind in KINDS:
+            stage = MASKS[kind][0] if kind in MASKS else 'true_masks'
+            option = f'train_dataloader.dataset.pseudo_label_dir={self.work_dir / "cls" / stage}'
+            option = option if kind in MASKS else TRUE_MASKS
+            made_from = dict(made.get(stage, {}), config='seg')
+            name = f'seg_{segmentor.removeprefix("seg_")}_{stage}'
+            trained = self._run(name, f'Train {segmentor} on {kind}', 'train.py', made_from, option)
             tested = self._run(f'{name}_test', f'Test {name}', 'test.py', trained)
             scores[kind] = {title: tested['scores'][key] for key, title in SCORES.items()}
         return scores
@@ -68,12 +85,16 @@ def train_seed(seed: int, args: Namespace) -> dict[str, dict[str, dict[str, floa
                 env=dict(os.environ, OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads),
             )
 
-    return {
-        Path(segmentor).stem: Comparison(
-            args.classifier, segmentor, folder, options, execute=execute
-        ).compare_masks()
-        for segmentor in args.configs
-    }
+    results = {}
+    for segmentor in args.configs:
+        comparison = Comparison(args.classifier, segmentor, folder, options, execute=execute)
+        made = comparison.make_masks()
+        results['masks'] = {
+            title: dict(OA=made[stage]['scores'][oa], mIoU=made[stage]['scores'][miou])
+            for title, (stage, oa, miou) in MASKS.items()
+        }
+        results[Path(segmentor).stem] = comparison.compare_masks(made)
+    return results
 
 
 def spread(values: Sequence[float]) -> str:
@@ -82,22 +103,22 @@ def spread(values: Sequence[float]) -> str:
     return text if len(values) == 1 else f'{text} ± {stdev(values):.1f}'
 
 
-def table(results: Results) -> str:
-    """Write a Markdown table of the scores, and of the ratio of the mIoUs, in percent."""
-    lines = [
-        '| segmentor | OA, pseudo masks | mIoU, pseudo masks | OA, true masks | mIoU, true masks '
-        '| ratio of mIoU |',
-        '|---|---|---|---|---|---|',
-    ]
+def tables(results: Results) -> str:
+    """Write Markdown tables of masks and segmentors; ratios are those of the mIoUs, in percent."""
+    lines = ['| masks of the training windows | OA | mIoU |', '|---|---|---|']
+    for kind, seeds in results['masks'].items():
+        cells = [spread([scores[title] for scores in seeds]) for title in SCORES.values()]
+        lines.append(f'| {" | ".join([kind, *cells])} |')
+    heads = [f'mIoU, {kind}' for kind in KINDS] + [f'ratio, {kind}' for kind in KINDS[:-1]]
+    lines += ['', f'| segmentor | {" | ".join(heads)} |', '|---' * (len(heads) + 1) + '|']
     for segmentor, kinds in results.items():
-        cells = [
-            spread([scores[title] for scores in seeds])
-            for seeds in kinds.values()
-            for title in SCORES.values()
-        ]
-        pairs = zip(kinds['pseudo masks'], kinds['true masks'], strict=True)
-        ratio = spread([100 * weak['mIoU'] / full['mIoU'] for weak, full in pairs])
-        lines.append(f'| {" | ".join([segmentor, *cells, ratio])} |')
+        if segmentor != 'masks':
+            mious = {kind: [seed['mIoU'] for seed in seeds] for kind, seeds in kinds.items()}
+            cells = [spread(mious[kind]) for kind in KINDS]
+            for kind in KINDS[:-1]:
+                pairs = zip(mious[kind], mious[KINDS[-1]], strict=True)
+                cells.append(spread([100 * weak / full for weak, full in pairs]))
+            lines.append(f'| {" | ".join([segmentor, *cells])} |')
     return '\n'.join(lines) + '\n'
 
 
@@ -138,8 +159,8 @@ def main() -> None:
         parser.error(str(error))
     write_json(args.work_dir / 'results.json', results)
     with whole_file(args.work_dir / 'results.md') as unfinished:
-        unfinished.write_text(table(results), encoding='utf-8')
-    print(table(results))
+        unfinished.write_text(tables(results), encoding='utf-8')
+    print(tables(results))
 
 
 if __name__ == '__main__':
