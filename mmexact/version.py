@@ -40,8 +40,9 @@ def check_versions() -> None:
         ]
         if wrong or not found:
             state = f'found {name} {wrong[0]}' if wrong else 'which is not installed'
+            package = DISTRIBUTIONS.get(name, (name,))[0]
             raise ImportError(
-                f'mmexact needs {name}{accepted}, {state}: pip install -r requirements/runtime.txt'
+                f"mmexact needs {name}{accepted}, {state}: pip install '{package}{accepted}'"
             )
 
 

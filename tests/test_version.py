@@ -19,6 +19,15 @@ OTHERS = [
 """Distribution, import name and a version that we do not run with."""
 
 
+NEW = {
+    'mmengine': 'onedl-mmengine',
+    'mmcv': 'onedl-mmcv',
+    'mmseg': 'onedl-mmsegmentation',
+    'mmpretrain': 'onedl-mmpretrain',
+}
+"""The maintained distributions, which messages advise."""
+
+
 def install(folder: Path, distribution: str, version: str) -> None:
     """Leave what pip leaves of an installed distribution."""
     info = folder / f'{distribution.replace("-", "_")}-{version}.dist-info'
@@ -28,9 +37,10 @@ def install(folder: Path, distribution: str, version: str) -> None:
 
 
 def refusal(name: str, version: str) -> str:
+    package = 'torch' if name == 'torch' else NEW[name]
+    accepted = REQUIRED[name]
     return (
-        f'mmexact needs {name}{REQUIRED[name]}, found {name} {version}: '
-        f'pip install -r requirements/runtime.txt'
+        f"mmexact needs {name}{accepted}, found {name} {version}: pip install '{package}{accepted}'"
     )
 
 
