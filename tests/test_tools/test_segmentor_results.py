@@ -52,3 +52,9 @@ def test_a_segmentor_learns_from_all_kinds_of_masks_once(tmp_path, monkeypatch, 
         assert list(scores) == ["Exact's masks", 'refined masks', 'true masks']
         assert all(0 <= kind['mIoU'] <= kind['OA'] <= 100 for kind in scores.values())
         assert capsys.readouterr().out.count('skipped') == skipped
+    run.lengthen(1000)
+    assert run.configs['seg'].train_cfg == dict(
+        run.configs['seg'].train_cfg, max_iters=1000, val_interval=200
+    )
+    assert run.configs['seg'].param_scheduler[1].end == 1000
+    assert run.configs['cls'].train_cfg.max_iters == 1

@@ -6,7 +6,7 @@ interrupted. Writes results.json and results.md into the work folder.
 
     python tools/dataset_converters/make_synthetic_pastis.py --out data/synthetic_pastis
     python tools/benchmarks/segmentor_results.py --jobs 2
-    python tools/benchmarks/segmentor_results.py configs/exact/seg_utae_demo.py --seeds 5
+    python tools/benchmarks/segmentor_results.py configs/exact/seg_utae_demo.py --iterations 1000
 """
 
 import os
@@ -21,7 +21,7 @@ from typing import Any
 
 from mmexact.apis.command_line import OneLineErrorParser, existing_file
 from mmexact.apis.configs import shipped
-from mmexact.apis.exact_stages import TRUE_MASKS, ExactStages
+from mmexact.apis.exact_stages import TRUE_MASKS, ExactStages, load
 from mmexact.apis.stages import StageError
 from mmexact.masks.folder import whole_file, write_json
 
@@ -44,6 +44,15 @@ Results = Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]]
 
 class Comparison(ExactStages):
     """One segmentor of one seed; the classifier and its masks are shared with the others."""
+
+    def lengthen(self, iterations: int) -> None:
+        """Train the segmentor for so many iterations, and validate it five times meanwhile."""
+        self.options['seg'] += [
+            f'train_cfg.max_iters={iterations}',
+            f'train_cfg.val_interval={max(1, iterations // 5)}',
+            f'param_scheduler.1.end={iterations}',
+        ]
+        self.configs['seg'] = load(self.paths['seg'], self.options['seg'])
 
     def make_masks(self) -> dict[str, dict[str, Any]]:
         """Train the classifier and make masks; returns the results of these stages by name."""
@@ -88,6 +97,8 @@ def train_seed(seed: int, args: Namespace) -> dict[str, dict[str, dict[str, floa
     results = {}
     for segmentor in args.configs:
         comparison = Comparison(args.classifier, segmentor, folder, options, execute=execute)
+        if args.iterations:
+            comparison.lengthen(args.iterations)
         made = comparison.make_masks()
         results['masks'] = {
             title: dict(OA=made[stage]['scores'][oa], mIoU=made[stage]['scores'][miou])
@@ -145,6 +156,10 @@ def main() -> None:
     )  # fmt: skip
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/results'), metavar='DIR')
     parser.add_argument('--seeds', type=int, default=3, help='number of seeds (default: 3)')
+    parser.add_argument(
+        '--iterations', type=int, metavar='N',
+        help="length of the segmentors' training (default: their configs')",
+    )  # fmt: skip
     parser.add_argument(
         '--jobs', type=int, default=1, help='seeds side by side, which share the cores'
     )
