@@ -39,6 +39,7 @@ def shrink(cfg: Config) -> Config:
         'train.py',
         'test.py',
         'gen_pseudo.py',
+        'refine_pseudo.py',
         'predict.py',
         'run_stages.py',
     )

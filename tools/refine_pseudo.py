@@ -2,7 +2,7 @@
 
 Takes the masks that tools/gen_pseudo.py made of the windows of the config's test_dataloader, learns
 the season of each class from the surest pixels of one half of the windows, judges the pixels of the
-other half, and keeps only classes that the image-level labels name; after two to four such rounds
+other half, and keeps only classes that the image-level labels name; after a few such rounds
 the masks stop getting better. Writes a folder like that of gen_pseudo.py, whose manifest says what
 was done. An interrupted run goes on after the last round. See docs/method.md, "Beyond the paper".
 """

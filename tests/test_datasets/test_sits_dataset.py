@@ -234,7 +234,7 @@ def test_missing_pseudo_masks_are_counted_and_the_first_is_named(root, tmp_path)
     write_pseudo_masks(directory, build(root))
     (directory / '7_4.png').unlink()
     (directory / '1000_0.png').unlink()
-    message = r'pseudo: pseudo masks of 2 of 12 windows are missing, first 7_4.png.*\n.*gen_pseudo'
+    message = r'pseudo: pseudo masks of 2 of 12 windows are missing, first 7_4.png; .*gen_pseudo'
     with pytest.raises(FileNotFoundError, match=message):
         build(root, pseudo_label_dir=str(directory))
     # Only the windows that are used have to be there.
