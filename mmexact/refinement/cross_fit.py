@@ -16,7 +16,8 @@ from mmexact.refinement.window_masks import WindowMasks
 PIXELS_PER_CLASS = 2000
 """Most pixels of a class that a half is fitted on; all classes give as many if they have them."""
 
-TREES = 40
+TREES, LEAF = 40, 15
+"""Trees, and fewest pixels in a leaf: one label in a leaf may be wrong, its mean hardly."""
 
 FEWEST_BLOCKS = 16
 """Blocks that an area is cut into, at least, to be dealt to two halves."""
@@ -49,7 +50,7 @@ def halve(infos: Sequence[dict[str, Any]], present: np.ndarray) -> np.ndarray:
     while True:
         cells = np.column_stack([patches, corners // side])
         blocks = np.unique(cells, axis=0, return_inverse=True)[1].ravel()
-        if blocks.max() + 1 >= min(FEWEST_BLOCKS, len(infos)):
+        if blocks.max() + 1 >= FEWEST_BLOCKS or side == 1:
             return assign_blocks(blocks, present.astype(float), (0.5, 0.5))
         side //= 2
 
@@ -87,12 +88,7 @@ class CrossFit:
         num_workers: Processes that read.
     """
 
-    def __init__(
-        self,
-        series: PixelSeries,
-        present: np.ndarray,
-        num_workers: int = 0,
-    ) -> None:
+    def __init__(self, series: PixelSeries, present: np.ndarray, num_workers: int = 0) -> None:
         infos = [series.dataset.get_data_info(index) for index in range(len(series))]
         self.series = series
         self.num_classes = present.shape[1]
@@ -130,10 +126,7 @@ class CrossFit:
         pixels = np.concatenate(rows)
         known = ~np.isnan(pixels[:, 0])
         forest = ExtraTreesClassifier(
-            TREES,
-            min_samples_leaf=15,
-            n_jobs=-1,
-            random_state=int(rng.integers(2**31)),
+            TREES, min_samples_leaf=LEAF, n_jobs=-1, random_state=int(rng.integers(2**31))
         )
         return forest.fit(pixels[known], masks.classes[places][known]).set_params(n_jobs=1)
 

@@ -43,6 +43,13 @@ def test_both_halves_have_every_class():
     assert present[halves == 0].sum(0).tolist() == [2, 2, 1]
 
 
+def test_windows_that_nothing_separates_are_refused():
+    """Windows of one patch whose places are unknown."""
+    infos = [dict(patch='p', window=(0, 0, 8, 8))] * 3
+    with pytest.raises(ValueError, match='1 blocks for 2 splits'):
+        halve(infos, np.ones((3, 2), bool))
+
+
 def test_one_window_is_refused():
     with pytest.raises(ValueError, match='one window only'):
         halve(windows(1, 1), np.ones((1, 2), bool))
