@@ -117,8 +117,8 @@ class MaskRefiner:
             score: Score the masks against the pixel labels of the dataset.
 
         Returns:
-            The manifest. Its ``rounds`` say agreement and changed pixels of each, ``alike`` which
-            classes the seasons of pixels hardly tell apart.
+            The manifest. Its ``refinement`` says of each round the agreement, the share of changed
+            pixels, and which classes the seasons of pixels hardly tell apart (``alike``).
 
         Raises:
             FileExistsError: The folder holds masks of other inputs.
@@ -134,6 +134,8 @@ class MaskRefiner:
             seed=seed,
         )
         writer = PseudoMaskWriter(out, inputs, self.infos, self.dataset.metainfo, overwrite)
+        if overwrite:  # rounds of an interrupted run may be those of other masks
+            (out / STATE).unlink(missing_ok=True)
         if writer.folder.manifest['complete']:
             return writer.folder.manifest
         masks, records = self._run_rounds(out / STATE, rounds, seed)

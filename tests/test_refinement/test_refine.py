@@ -74,6 +74,8 @@ def test_an_interrupted_run_goes_on_after_its_last_round(dataset, tmp_path, monk
     monkeypatch.setattr(refine, 'run_round', fail_in_second)
     with pytest.raises(KeyboardInterrupt):
         refiner.run(tmp_path / 'broken', rounds=2)
+    with pytest.raises(KeyboardInterrupt):
+        refiner.run(tmp_path / 'other', rounds=2)
     done = []
     monkeypatch.setattr(refine, 'run_round', lambda *args: done.append(args[3]) or run_round(*args))
     manifest = refiner.run(tmp_path / 'broken', rounds=2)
@@ -85,6 +87,8 @@ def test_an_interrupted_run_goes_on_after_its_last_round(dataset, tmp_path, monk
     assert not (tmp_path / 'broken' / 'round.npz').exists()
     refiner.run(tmp_path / 'broken', rounds=2)
     assert done == [1]  # all was there
+    refiner.run(tmp_path / 'other', rounds=1, overwrite=True)
+    assert done == [1, 0]  # what was interrupted is not taken over
     with pytest.raises(FileExistsError, match='seed: 0 there, 5 now'):
         refiner.run(tmp_path / 'broken', rounds=2, seed=5)
 
