@@ -38,6 +38,10 @@ def write_tree(
         '--difficulty', type=float, default=defaults.difficulty,
         help='0 to 3; scales noise, shifts of the season, likeness of crops and clouds',
     )  # fmt: skip
+    add(
+        '--fallow', type=float, default=defaults.fallow,
+        help='share of the parcels that lie fallow, 0 to 0.9: background, beside woods and water',
+    )  # fmt: skip
     add('--seed', type=int, default=defaults.seed, help='seed of everything random')
     add('--overwrite', action='store_true', help='replace a tree that this tool wrote before')
     args = parser.parse_args()
@@ -50,6 +54,7 @@ def write_tree(
             num_crops=args.crops if choose_crops else defaults.num_crops,
             num_dates=(args.min_dates, args.max_dates),
             difficulty=args.difficulty,
+            fallow=args.fallow,
             seed=args.seed,
         )
     except (ImportError, OSError, ValueError) as error:

@@ -4,23 +4,19 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from math import isnan
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.logging import print_log
 from mmengine.utils import ProgressBar
 
 from mmexact.datasets.sits_dataset import SITSDataset
 from mmexact.masks import PseudoMaskWriter, config_digest, open_masks, whole_file
-from mmexact.pseudo_labels import class_ious, confusion_scores
 from mmexact.refinement.cross_fit import CrossFit
 from mmexact.refinement.pixel_series import PixelSeries
 from mmexact.refinement.rounds import Round, run_round
-from mmexact.refinement.window_masks import WindowMasks
-from mmexact.sits import IGNORED
+from mmexact.refinement.window_masks import WindowMasks, score_masks
 
 ROUNDS = 6
 """Most rounds; fewer where the masks stop getting better."""
@@ -146,7 +142,8 @@ class MaskRefiner:
         best = max(records, key=lambda record: record['agreement'])
         for line in best['alike']:
             print_log(f'the seasons of pixels look alike: {line}', 'current')
-        manifest = writer.finish(self.score(masks) if score else None, refinement=records)
+        scores = score_masks(masks, self.dataset) if score else None
+        manifest = writer.finish(scores, refinement=records)
         (out / STATE).unlink()
         return manifest
 
@@ -195,30 +192,6 @@ class MaskRefiner:
             f'like {self.classes[other]!r}'
             for given, other in np.argwhere(result.likeness >= ALIKE)
         ]
-
-    def score(self, masks: WindowMasks) -> dict[str, Any]:
-        """Score masks against pixel labels, as :class:`PseudoLabelMetric` does: in percent.
-
-        Returns:
-            ``pseudo/OA``, ``pseudo/mIoU``, and ``by_class``, the IoU by name of the class, None
-            where it is neither in the labels nor in the masks.
-        """
-        background, classes = self.dataset.background, list(self.classes)
-        names = classes if background else ['unlabelled', *classes]
-        counts = np.zeros((len(names), len(names)), np.int64)
-        for number, info in enumerate(self.infos):
-            truth = info['reader'].read_mask(info['window']).ravel()
-            pixels = np.stack([truth, masks.classes[masks.window(number)]])[:, truth != IGNORED]
-            if not background:  # of masks, 255 stands for the background there
-                pixels = np.where(pixels == IGNORED, 0, pixels + 1)
-            np.add.at(counts, tuple(pixels), 1)
-        confusion = torch.from_numpy(counts)
-        accuracy, miou = confusion_scores(confusion, background=background)
-        ious = [None if isnan(iou) else iou for iou in class_ious(confusion).tolist()]
-        by_class = dict(zip(names, ious, strict=True))
-        by_class.pop('unlabelled', None)
-        scores = {'pseudo/OA': accuracy.item(), 'pseudo/mIoU': miou.item()}
-        return scores | dict(by_class=by_class)
 
 
 def _gain(records: Sequence[dict[str, Any]]) -> float:

@@ -4,11 +4,17 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
+from mmexact.datasets.sits_dataset import SITSDataset
 from mmexact.masks import read_mask
+from mmexact.pseudo_labels import class_ious, confusion_scores
+from mmexact.sits import IGNORED
 
 
 @dataclass(frozen=True)
@@ -71,3 +77,25 @@ class WindowMasks:
     def digest(self) -> str:
         """SHA-256 of the contents."""
         return hashlib.sha256(self.classes.tobytes() + self.confidence.tobytes()).hexdigest()
+
+
+def score_masks(masks: WindowMasks, dataset: SITSDataset) -> dict[str, Any]:
+    """Score the masks of a dataset against its pixel labels, as ``PseudoLabelMetric`` does.
+
+    Returns:
+        In percent: ``pseudo/OA``, ``pseudo/mIoU``, and ``by_class``, the IoU by name of the class,
+        None where it is neither in the labels nor in the masks. A pixel that a mask leaves
+        unlabelled (255) is missed.
+    """
+    names = ['unlabelled', *dataset.metainfo['classes']]
+    counts = np.zeros((len(names), len(names)), np.int64)
+    for number in range(len(dataset)):
+        info = dataset.get_data_info(number)
+        truth = info['reader'].read_mask(info['window']).ravel()
+        pixels = np.stack([truth, masks.classes[masks.window(number)]])[:, truth != IGNORED]
+        np.add.at(counts, tuple(np.where(pixels == IGNORED, 0, pixels + 1)), 1)
+    confusion = torch.from_numpy(counts)
+    accuracy, miou = confusion_scores(confusion, background=False)
+    ious = [None if isnan(iou) else iou for iou in class_ious(confusion)[1:].tolist()]
+    by_class = dict(zip(names[1:], ious, strict=True))
+    return {'pseudo/OA': accuracy.item(), 'pseudo/mIoU': miou.item(), 'by_class': by_class}

@@ -119,9 +119,16 @@ def draw_background(rng: np.random.Generator, blocks: np.ndarray) -> np.ndarray:
 
 
 def draw_land(
-    rng: np.random.Generator, num_crops: int, favoured: tuple[int, ...], first_parcel_id: int
+    rng: np.random.Generator,
+    num_crops: int,
+    favoured: tuple[int, ...],
+    first_parcel_id: int,
+    fallow: float = 0.1,
 ) -> Land:
-    """Draw a patch of the first ``num_crops`` crops of PASTIS, favoured ones more often."""
+    """Draw a patch of the first ``num_crops`` crops of PASTIS, favoured ones more often.
+
+    A share ``fallow`` of the parcels is background.
+    """
     parcels, blocks = draw_parcels(rng)
     background = draw_background(rng, blocks)
     count = int(parcels.max()) + 1
@@ -141,14 +148,14 @@ def draw_land(
     follow = rng.random(count) < 0.55
     choice = rng.integers(0, 2, count)
     covers[follow] = dominant[block_of, choice][follow]
-    fallow = rng.random(count) < 0.10
-    covers[fallow] = GRASS
+    lies_fallow = rng.random(count) < fallow
+    covers[lies_fallow] = GRASS
 
     size = np.bincount(parcels[background < 0], minlength=count)
     whole = np.bincount(parcels.ravel(), minlength=count)
     border = np.unique(np.concatenate([parcels[0], parcels[-1], parcels[:, 0], parcels[:, -1]]))
     at_border = np.isin(np.arange(count), border)
-    void = ~fallow & (rng.random(count) < np.where(at_border & (whole < 120), 0.35, 0.01))
+    void = ~lies_fallow & (rng.random(count) < np.where(at_border & (whole < 120), 0.35, 0.01))
     # void parcels grow anything, crops outside the nomenclature of this tree included
     covers[void] = rng.integers(0, len(CROPS), int(void.sum()))
     covers[size < 20] = GRASS

@@ -159,7 +159,7 @@ def _write_patch(folder: ResumableFolder, index: int, options: TreeOptions) -> N
         return
     rng = options.generator(2, index)
     dates = options.draw_count(rng)
-    land = draw_land(rng, NUM_CROPS, options.favoured_crops(index), 1)
+    land = draw_land(rng, NUM_CROPS, options.favoured_crops(index), 1, options.fallow)
     days = draw_days(rng, dates)
     series = draw_series(rng, land, REGION, days, options.difficulty)
     code_of_label = np.zeros(256, np.uint8)

@@ -22,6 +22,7 @@ class TreeOptions:
         most_dates: Acquisitions that are possible in a season.
         difficulty: 0 (clear, uniform fields) to 3; scales the noise, the shifts of the season, the
             likeness of leaves and the frequency of clouds.
+        fallow: Share of the parcels that lie fallow, 0..0.9, and are background as woods are.
         seed: Seed of everything random.
 
     Raises:
@@ -33,6 +34,7 @@ class TreeOptions:
     num_dates: tuple[int, int]
     most_dates: int
     difficulty: float = 0.8
+    fallow: float = 0.1
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -46,6 +48,7 @@ class TreeOptions:
                 f'1 <= fewest <= most <= {self.most_dates}, the acquisitions of one season',
             ),
             ('difficulty', 0 <= self.difficulty <= 3, '0 to 3'),
+            ('fallow', 0 <= self.fallow <= 0.9, '0 to 0.9'),
             ('seed', self.seed >= 0, '0 or more'),
         ):
             if not fits:

@@ -76,7 +76,8 @@ def _write_patch(
     tile = list(TILES)[index // FOLDS % len(TILES)]
     (left, bottom), region = TILES[tile]
     days = draw_dates(rng, options.draw_count(rng))
-    land = draw_land(rng, options.num_crops, options.favoured_crops(index), 1 + 1000 * index)
+    favoured, first_parcel_id = options.favoured_crops(index), 1 + 1000 * index
+    land = draw_land(rng, options.num_crops, favoured, first_parcel_id, options.fallow)
     patch = FIRST_PATCH + index
     names = patch_files(patch)
     if folder.has(*names):
