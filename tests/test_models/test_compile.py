@@ -61,9 +61,20 @@ def train(tree: Path, work_dir: Path, **settings: Any) -> tuple[dict, list[int]]
     return runner.model.state_dict(), counter.counts
 
 
-def test_a_compiled_training_learns_the_same(tree, tmp_path):
-    expected, _ = train(tree, tmp_path / 'plain')
-    weights, graphs = train(tree, tmp_path / 'compiled', compile=dict(backend='as_captured'))
+@pytest.fixture
+def everywhere_bfloat16(monkeypatch):
+    monkeypatch.setattr(optim_wrapper, 'computes_bfloat16', lambda device_type: True)
+    optim_wrapper.mixed_precision.cache_clear()
+    yield
+    optim_wrapper.mixed_precision.cache_clear()
+
+
+@pytest.mark.parametrize('wrapper', ['OptimWrapper', 'BFloat16OptimWrapper'])
+def test_a_compiled_training_learns_the_same(tree, tmp_path, everywhere_bfloat16, wrapper):
+    settings = {'optim_wrapper.type': wrapper}
+    expected, _ = train(tree, tmp_path / 'plain', **settings)
+    settings |= dict(compile=dict(backend='as_captured'))
+    weights, graphs = train(tree, tmp_path / 'compiled', **settings)
     # Some are captured at the start and when the prototypes start, none for every new number of
     # crops in a batch, learning rate or step.
     assert 0 < graphs[1] <= graphs[4] == graphs[-1]
@@ -85,14 +96,11 @@ class Line(BaseModel):
         return dict(loss=predicted.float().square().mean())
 
 
-def test_a_compiled_step_computes_in_bfloat16(monkeypatch):
-    monkeypatch.setattr(optim_wrapper, 'computes_bfloat16', lambda device_type: True)
-    optim_wrapper.mixed_precision.cache_clear()
+def test_a_compiled_step_computes_in_bfloat16(everywhere_bfloat16):
     model = Line()
     wrapper = optim_wrapper.BFloat16OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
     torch._dynamo.reset()
     step = torch.compile(model.train_step, backend='as_captured')
     losses = [step(dict(inputs=torch.ones(2, 1)), wrapper)['loss'] for _ in range(3)]
-    optim_wrapper.mixed_precision.cache_clear()
     assert model.kind == torch.bfloat16
     assert losses[0] > losses[1] > losses[2]

@@ -207,8 +207,8 @@ class Study:
         runs = [(name, seed) for seed, name in product(range(self.args.seeds), self.roots)]
         with ThreadPoolExecutor(self.args.jobs) as pool:
             masks = dict(zip(runs, pool.map(lambda run: self.make_masks(*run), runs), strict=True))
-            longer = [(*run, path) for run in runs for path in self.args.configs]
-            longer = longer if self.args.iterations else []
+            trains = self.args.segmentor_seeds if self.args.iterations else 0
+            longer = [(*run, path) for run in runs if run[1] < trains for path in self.args.configs]
             trained = pool.map(lambda one: self.train(*one, masks[one[:2]]['made']), longer)
             for (name, seed, path), scores in zip(longer, trained, strict=True):
                 masks[name, seed].setdefault('segmentors', {})[Path(path).stem] = scores
@@ -254,7 +254,7 @@ def tables(results: Mapping[str, Sequence[Result]]) -> dict[str, str]:
     rows, curves = [], []
     for name, seeds in results.items():
         for segmentor in seeds[0].get('segmentors', {}):
-            runs = [seed['segmentors'][segmentor] for seed in seeds]
+            runs = [seed['segmentors'][segmentor] for seed in seeds if 'segmentors' in seed]
             title = segmentor.removeprefix('seg_').removesuffix('_demo')
             mious = {kind: [run[kind]['mIoU'] for run in runs] for kind in KINDS}
             ratios = [
@@ -305,6 +305,10 @@ def main() -> None:
     )  # fmt: skip
     add('--work-dir', type=Path, default=Path('work_dirs/results'), metavar='DIR')
     add('--seeds', type=int, default=3, help='number of seeds (default: %(default)s)')
+    add(
+        '--segmentor-seeds', type=int, default=3, metavar='N',
+        help='seeds that segmentors are trained with (default: %(default)s)',
+    )  # fmt: skip
     add(
         '--tree', type=named_folder, action='append', default=[], metavar='NAME=DIR',
         help='another tree in the format of PASTIS',
