@@ -45,6 +45,12 @@ def find_band(names: Sequence[str] | None, wanted: str) -> int | None:
     return None
 
 
+def find_reflectances(names: Sequence[str] | None) -> list[int]:
+    """Find the bands that are known as reflectances; an index, a radar or an elevation is not."""
+    known = {spellings[0] for spellings in SAME}
+    return [index for index, name in enumerate(names or ()) if _number(name) in known]
+
+
 def _number(name: str) -> str:
     """Return Sentinel-2's number of a band, in lower case; other names without separators."""
     text = re.sub(r'[_\s-]\d+m$', '', name.strip().lower())  # the resolution, as in B04_10m

@@ -1,11 +1,16 @@
-"""The year of single pixels: every band on one even grid of dates, in which clouds hardly count."""
+"""The year of single pixels: every band on one even grid of dates, in which clouds hardly count.
 
+Of each date, reflectances count by their shares: slope, texture and haze make a pixel brighter or
+darker in all bands, what grows there changes their ratios.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from torch.utils.data import Dataset
 
-from mmexact.datasets.bands import find_band
+from mmexact.datasets.bands import find_band, find_reflectances
 from mmexact.datasets.sits_dataset import SITSDataset
 from mmexact.sits import season_days
 
@@ -16,8 +21,9 @@ STEP = 12
 class PixelSeries(Dataset[np.ndarray]):
     """The pixels of a dataset's windows, each by what it did over the season.
 
-    Entry n is a float32 array (h * w, G * C) of the n-th window's pixels, row by row: the C bands
-    of G dates, see :func:`to_grid`. The G dates are the same for all windows.
+    Entry n is a float32 array (h * w, G * (C + 1)) of the n-th window's pixels, row by row: the C
+    bands of G dates, see :func:`to_grid`, and after these the brightness of each, see
+    :func:`split_brightness`. The G dates are the same for all windows.
 
     Args:
         dataset: The windows.
@@ -31,6 +37,7 @@ class PixelSeries(Dataset[np.ndarray]):
         first, last = min(map(np.min, calendar)), max(map(np.max, calendar))
         self.grid = np.arange(first, last + STEP, STEP)
         self.blue = find_band(dataset.band_names, 'blue')
+        self.reflectances = find_reflectances(dataset.band_names)
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -39,7 +46,8 @@ class PixelSeries(Dataset[np.ndarray]):
         info = self.dataset.get_data_info(index)
         days = self.days[info['patch']]
         values, valid = info['reader'].read_observed(np.arange(len(days)), info['window'])
-        return to_grid(values, valid, days, self.grid, self.blue)
+        series = to_grid(values, valid, days, self.grid, self.blue)
+        return split_brightness(series, values.shape[1], self.reflectances)
 
 
 def to_grid(
@@ -72,6 +80,26 @@ def to_grid(
     with np.errstate(invalid='ignore'):  # 0 / 0 of pixels without observation
         mean = total.reshape(len(grid), bands, -1) / weight[:, None]
     return mean.reshape(len(grid) * bands, -1).T
+
+
+def split_brightness(series: np.ndarray, bands: int, reflectances: Sequence[int]) -> np.ndarray:
+    """Divide the reflectances of each date by their mean, the brightness.
+
+    Args:
+        series: (P, G * C), as :func:`to_grid` returns it.
+        bands: Number of bands C.
+        reflectances: Which of them are reflectances; the others stay as they are.
+
+    Returns:
+        (P, G * C + G), the brightness of the G dates last; ``series`` where less than two bands
+        are reflectances.
+    """
+    if len(reflectances) < 2:
+        return series
+    values = series.reshape(len(series), -1, bands).copy()
+    brightness = values[:, :, reflectances].mean(2)
+    values[:, :, reflectances] /= np.where(brightness > 0, brightness, 1)[:, :, None]
+    return np.concatenate([values.reshape(series.shape), brightness], 1)
 
 
 def is_cloud(blue: np.ndarray, seen: Any) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmexact.refinement.pixel_series import PixelSeries, is_cloud, to_grid
+from mmexact.refinement.pixel_series import PixelSeries, is_cloud, split_brightness, to_grid
 from tests.fields import SIDE, Fields
 
 ALL = np.ones((3, 2, 1, 2), bool)
@@ -48,6 +48,20 @@ def test_a_pixel_without_observation_is_nan():
     result = to_grid(series(), valid, DAYS, np.array([10, 20]), blue=0)
     assert np.isnan(result[1]).all()
     assert np.isfinite(result[0]).all()
+
+
+def test_reflectances_count_by_their_shares():
+    # Two dates of red, near infrared and an index; the second pixel was never observed.
+    series = np.array([[10, 30, 0.5, 60, 20, -0.1], [np.nan] * 6], np.float32)
+    result = split_brightness(series, 3, [0, 1])
+    np.testing.assert_allclose(result[0], [0.5, 1.5, 0.5, 1.5, 0.5, -0.1, 20, 40])
+    assert np.isnan(result[1]).all()
+    assert series[0, 0] == 10
+    # Twice the light changes nothing but the brightness; darkness is no division by zero.
+    bright = split_brightness(2 * series[:1], 3, [0, 1])[0]
+    np.testing.assert_allclose(bright[[0, 1, 3, 4]], result[0, [0, 1, 3, 4]])
+    assert split_brightness(np.zeros((1, 2)), 2, [0, 1]).tolist() == [[0, 0, 0]]
+    assert split_brightness(series, 3, [0]) is series
 
 
 def test_clouds_are_told_by_the_median_of_what_was_observed():
