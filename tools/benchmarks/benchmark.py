@@ -1,13 +1,14 @@
-"""Time mmexact on this machine's CPU against the same method written plainly.
+"""Time mmexact on this machine's CPU or GPU against the same method written plainly.
 
 The plain code (plain_exact.py) keeps the attention matrices of all layers, loops over classes,
 pads every series to its full length and computes in float32. Each variant is a process of its own;
 their steps take turns, so that all of them see the same machine, and each one's peak memory is its
 own. Prints seconds (the median, and the quickest), the ratio to the plain code, and peak memory
 above the interpreter's with all libraries loaded. On processors without instructions for bfloat16
-only float32 is timed.
+only float32 is timed. On a GPU everything runs in one process, see benchmark_gpu.py.
 
     python tools/benchmarks/benchmark.py steps            # tables of docs/performance.md
+    python tools/benchmarks/benchmark.py steps --device cuda --out work_dirs/gpu
     python tools/benchmarks/benchmark.py sizes --out work_dirs/sizes.png
 """
 
@@ -21,7 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import benchmark_cases
+import benchmark_gpu
 import numpy as np
+import torch
 from benchmark_cases import Case
 from matplotlib.figure import Figure
 
@@ -185,17 +188,33 @@ def main() -> None:
     parser.add_argument('--only', default='', help='of the tables, those with this in their title')
     parser.add_argument('--rounds', type=int, default=5, help='steps that count (default: 5)')
     parser.add_argument(
-        '--out', type=Path, default=Path('performance.png'), help='picture of sizes'
+        '--device', choices=['cpu', 'cuda'], default='cpu', help='of the tables (default: cpu)'
     )
+    parser.add_argument(
+        '--minutes', type=float, default=8,
+        help='on a GPU, after these no measurement begins any more (default: 8)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--out', type=Path,
+        help='picture of sizes (default: performance.png), or folder of the results of a GPU '
+        '(default: work_dirs/gpu)',
+    )  # fmt: skip
     args = parser.parse_args()
     if args.rounds < 1:
         parser.error(f'--rounds {args.rounds}: expected a positive number')
     if args.what == 'sizes':
-        draw_sizes(measure_sizes(args.rounds), args.out)
+        draw_sizes(measure_sizes(args.rounds), args.out or Path('performance.png'))
         return
-    chosen = {title: cases for title, cases in STEPS.items() if args.only in title}
+    on_gpu = args.device == 'cuda'
+    if on_gpu and not torch.cuda.is_available():
+        parser.error('--device cuda: PyTorch finds no GPU here (torch.cuda.is_available())')
+    steps = benchmark_gpu.gpu_steps(LENGTHS) if on_gpu else STEPS
+    chosen = {title: cases for title, cases in steps.items() if args.only in title}
     if not chosen:
-        parser.error(f'--only {args.only}: no such table; there are {list(STEPS)}')
+        parser.error(f'--only {args.only}: no such table; there are {list(steps)}')
+    if on_gpu:
+        benchmark_gpu.run(chosen, args.out or Path('work_dirs/gpu'), args.minutes, args.rounds)
+        return
     for title, cases in chosen.items():
         print(f'\n{title}\n')
         print_table(measure(possible(cases), args.rounds))
