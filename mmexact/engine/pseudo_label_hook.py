@@ -16,7 +16,6 @@ from torch.utils.data import DataLoader
 
 from mmexact.engine.optim_wrapper import autocast, mixed_precision
 from mmexact.masks import PseudoMaskWriter, config_digest, weights_digest
-from mmexact.refinement import MaskRefiner
 
 FIXED = 'fixed, no pixel label was looked at'
 DETAILS = ('by_score', 'by_class')
@@ -127,6 +126,8 @@ class PseudoLabelHook(Hook):
             return
         self.map_windows(runner, self.dataloader)
         if self.refined_dir is not None and is_main_process():
+            from mmexact.refinement import MaskRefiner  # scikit-learn takes a second to start
+
             dataset = runner.build_dataloader(self.dataloader).dataset
             workers = self.dataloader.get('num_workers', 0)
             refiner = MaskRefiner(dataset, self.out_dir, workers)
