@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
@@ -20,13 +21,25 @@ from rasterio.windows import Window as RasterWindow
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mmexact.apis.blocks import BLOCK_WINDOWS, Block, plan_blocks
+from mmexact.apis.blocks import (
+    BLOCK_WINDOWS,
+    OVERLAP,
+    Block,
+    blending,
+    plan_blocks,
+    total_weight,
+    window_size,
+    window_starts,
+)
 from mmexact.apis.data import open_data
 from mmexact.datasets import LoadSITS, SITSDataset
 from mmexact.engine.checkpoint import load_weights
 from mmexact.masks.maps import count_classes, open_map
 from mmexact.models.segmentors.exact_classifier import ExactClassifier
 from mmexact.sits import IGNORED
+
+WINDOWS_AT_ONCE = 8
+"""Windows that go through the model together."""
 
 
 def load_segmentor(cfg: Config, checkpoint: str, device: str | None = None) -> EncoderDecoder:
@@ -113,14 +126,16 @@ def predict_scene(
     index: int,
     map_path: Path,
     scores_path: Path | None = None,
+    overlap: float = OVERLAP,
     block_windows: int = BLOCK_WINDOWS,
     num_workers: int = 0,
     after_block: Callable[[], object] | None = None,
 ) -> dict[str, int]:
-    """Map one scene.
+    """Map one scene: probabilities of windows that overlap are blended, so that no seams show.
 
-    Memory depends on the size of a block, not on that of the scene. Files appear whole or not at
-    all, with the scene's coordinate reference system and transform where the dataset knows them.
+    Memory depends on the size of a block and the width of the scene, not on its height. Files
+    appear whole or not at all, with the scene's coordinate reference system and transform where
+    the dataset knows them.
 
     Args:
         model: From :func:`load_segmentor`.
@@ -128,9 +143,10 @@ def predict_scene(
         index: Which of its scenes.
         map_path: GeoTIFF to write: uint8, the index of the class, with a legend; 255 (no data)
             where the series was never observed.
-        scores_path: GeoTIFF to write besides: uint8, the softmax probability of that class in
-            percent; 255 as in the map.
-        block_windows: Windows of the model per side of a block.
+        scores_path: GeoTIFF to write besides: uint8, the probability of that class in percent;
+            255 as in the map.
+        overlap: Share of a window's side that the next window covers again, 0 to below 1.
+        block_windows: Windows of the model per side of a block that would not overlap.
         num_workers: Processes that read blocks ahead.
         after_block: Called after each block, for a progress bar.
 
@@ -148,51 +164,115 @@ def predict_scene(
             f'{len(names)}: {tuple(names)}'
         )
     info = dataset.get_data_info(index)
-    blocks = plan_blocks(model, info, block_windows)
+    blocks = plan_blocks(model, info, overlap, block_windows)
     loader = DataLoader(
         _BlockReader(dataset, info, blocks),
         num_workers=num_workers if len(blocks) > 1 else 0,
         collate_fn=pseudo_collate,
     )
     legend = list(zip(names, meta['palette'], strict=False))
-    place, strip = info.get('georeference'), blocks[0].keep[2]
+    place, rows = info.get('georeference'), blocks[0].finished
+    blend = _Blend(model, info, overlap)
     with ExitStack() as stack:
-        rasters = [stack.enter_context(open_map(map_path, info['size'], place, strip, legend))]
+        rasters = [stack.enter_context(open_map(map_path, info['size'], place, rows, legend))]
         if scores_path is not None:
-            rasters.append(stack.enter_context(open_map(scores_path, info['size'], place, strip)))
-        rows = np.empty((2, 0, 0), np.uint8)
+            rasters.append(stack.enter_context(open_map(scores_path, info['size'], place, rows)))
         for block, batch in zip(blocks, loader, strict=True):
-            top, left, height, width = block.keep
-            if left == 0:
-                rows = np.empty((2, height, info['size'][1]), np.uint8)
-            row, column = top - block.read[0], left - block.read[1]
-            planes = _predict_block(model, batch)
-            rows[:, :, left : left + width] = planes[:, row : row + height, column : column + width]
-            if left + width == rows.shape[2]:
-                for raster, plane in zip(rasters, rows, strict=False):
-                    raster.write(plane, 1, window=RasterWindow(0, top, rows.shape[2], height))
+            blend.add(block, batch)
+            if block.columns[-1] == blocks[-1].columns[-1]:  # the strip is complete
+                top, planes = blend.finish(block.finished)
+                where = RasterWindow(0, top, *planes.shape[:0:-1])
+                for raster, plane in zip(rasters, planes, strict=False):
+                    raster.write(plane, 1, window=where)
             if after_block:
                 after_block()
     return count_classes(map_path, names)
 
 
-def _predict_block(model: EncoderDecoder, batch: dict[str, Any]) -> np.ndarray:
-    """Return classes and scores in percent, uint8 (2, h, w), 255 where never observed."""
-    unobserved = batch['data_samples'][0].get('unobserved')
-    if unobserved is not None and unobserved.all():
-        return np.full((2, *unobserved.shape), IGNORED, np.uint8)
-    with torch.no_grad():
-        sample: SegDataSample = model.test_step(batch)[0]
-    percent = 100 * _probability(sample.seg_logits.data)
-    planes = (sample.pred_sem_seg.data[0], percent.round())
-    result = torch.stack([plane.to('cpu', torch.uint8) for plane in planes]).numpy()
-    if unobserved is not None:
-        result[:, unobserved] = IGNORED
-    return result
+class _Blend:
+    """Adds up the weighed probabilities of windows, for the rows that are not finished.
 
+    Args:
+        model: Predicts windows.
+        info: Entry of the scene.
+        overlap: Of its windows.
+    """
 
-def _probability(logits: Tensor) -> Tensor:
-    """Return the probability (h, w) of the predicted class from (K, h, w)."""
-    if len(logits) == 1:  # MMSeg has made it the probability of class 1
-        return torch.maximum(logits[0], 1 - logits[0])
-    return logits.softmax(0).amax(0)
+    def __init__(self, model: EncoderDecoder, info: dict[str, Any], overlap: float) -> None:
+        self.model, self.size = model, info['size']
+        self.crop = window_size(model, info)
+        self.top = 0
+        self.device = next(model.parameters()).device
+        # What windows of all blocks weigh together, along both axes.
+        self.weights = [
+            torch.from_numpy(total_weight(length, window_starts(length, side, overlap), side))
+            for length, side in zip(self.size, self.crop, strict=True)
+        ]
+        rows, columns = (torch.from_numpy(blending(side)) for side in self.crop)
+        self.window = (rows[:, None] * columns).to(self.device)
+        self.total = torch.zeros(model.out_channels, 0, self.size[1], device=self.device)
+        self.observed = np.zeros((0, self.size[1]), bool)
+
+    def add(self, block: Block, batch: dict[str, Any]) -> None:
+        """Predict the windows of a block."""
+        top, left, height, width = block.read
+        self._reach(top + height)
+        rows, columns = slice(top - self.top, top - self.top + height), slice(left, left + width)
+        unobserved = batch['data_samples'][0].get('unobserved')
+        if unobserved is None:
+            self.observed[rows, columns] = True
+        else:
+            self.observed[rows, columns] |= ~unobserved
+            if unobserved.all():
+                return
+        data = self.model.data_preprocessor(batch, False)
+        series, sample = data['inputs'], data['data_samples'][0]
+        places = [(row - top, column - left) for row in block.rows for column in block.columns]
+        for start in range(0, len(places), WINDOWS_AT_ONCE):
+            some = places[start : start + WINDOWS_AT_ONCE]
+            for (row, column), part in zip(some, self._predict(series, some, sample), strict=True):
+                row, column = row + top - self.top, column + left
+                place = (..., slice(row, row + self.crop[0]), slice(column, column + self.crop[1]))
+                self.total[place] += part * self.window
+
+    def _reach(self, bottom: int) -> None:
+        """Make room for rows down to ``bottom``."""
+        missing = bottom - self.top - self.total.shape[1]
+        if missing > 0:
+            self.total = F.pad(self.total, (0, 0, 0, missing))
+            self.observed = np.pad(self.observed, ((0, missing), (0, 0)))
+
+    def _predict(
+        self, series: Tensor, places: list[tuple[int, int]], sample: SegDataSample
+    ) -> Tensor:
+        """Return the probabilities (N, K, h, w) of windows of a series (1, T * (C + 1), H, W)."""
+        height, width = self.crop
+        windows = torch.cat(
+            [series[:, :, row : row + height, column : column + width] for row, column in places]
+        )
+        meta = dict(sample.metainfo, img_shape=self.crop)
+        with torch.no_grad():
+            logits = self.model.encode_decode(windows, [meta] * len(windows)).float()
+        return logits.softmax(1) if logits.shape[1] > 1 else logits.sigmoid()
+
+    def finish(self, bottom: int) -> tuple[int, np.ndarray]:
+        """Finish the rows down to ``bottom``, and forget them.
+
+        Returns:
+            Their first row, and of each pixel the class and its probability in percent, uint8
+            (2, rows, W), 255 where it was never observed.
+        """
+        top, count = self.top, bottom - self.top
+        rows, columns = (weight.to(self.device) for weight in self.weights)
+        probability = self.total[:, :count] / (rows[top:bottom, None] * columns)
+        if len(probability) > 1:
+            best, classes = probability.max(0)
+        else:
+            classes = (probability[0] > self.model.decode_head.threshold).long()
+            best = torch.where(classes > 0, probability[0], 1 - probability[0])
+        planes = torch.stack([classes.to(best.dtype), (100 * best).round()])
+        result = planes.to('cpu', torch.uint8).numpy()
+        result[:, ~self.observed[:count]] = IGNORED
+        self.top, self.total = bottom, self.total[:, count:].clone()
+        self.observed = self.observed[count:].copy()
+        return top, result

@@ -10,7 +10,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from rasterio.errors import NotGeoreferencedWarning
 
-from mmexact.apis.blocks import plan_blocks, split_axis
+from mmexact.apis.blocks import blending, plan_blocks, total_weight, window_starts
 from mmexact.apis.inference import build_scenes, load_segmentor, predict_scene
 from tests.cubes import make_cube, write_cube
 from tests.data import CORNER, SIZE, write_pastis, write_pastis24, write_raster
@@ -40,6 +40,13 @@ def scene(tmp_path_factory):
     return cfg, str(folder / 'seg.pth')
 
 
+ALONE = np.outer(
+    np.isin(range(10), [6, 7], invert=True), np.isin(range(13), [9, 10, 11], invert=True)
+)
+"""Pixels of a scene that lie in one window only: where the last one is moved back to the edge,
+MMSeg means logits, and maps mean probabilities."""
+
+
 def build(scene, **test_cfg):
     cfg = copy.deepcopy(scene[0])
     cfg.model.test_cfg.update(test_cfg)
@@ -58,62 +65,79 @@ def read(path):
         return raster.read(1)
 
 
-def test_an_axis_is_split_at_windows():
-    # Windows at 0, 24, 48, 72 and, moved back to the edge, 77.
-    assert split_axis(101, 24, 24, 2) == [
-        ((0, 48), (0, 48)),
-        ((48, 101), (48, 96)),
-        ((77, 101), (96, 101)),
-    ]
-    # Windows at 0, 3, 6, 9 overlap by one pixel, which both blocks need.
-    assert split_axis(13, 4, 3, 2) == [((0, 7), (0, 6)), ((3, 13), (6, 12)), ((9, 13), (12, 13))]
-    assert split_axis(24, 24, 24, 8) == [((0, 24), (0, 24))]
+def test_windows_reach_to_the_edge():
+    assert window_starts(101, 24, 0) == [0, 24, 48, 72, 77]
+    assert window_starts(24, 24, 0.5) == [0]
+    assert window_starts(13, 4, 0.5) == [0, 2, 4, 6, 8, 9]
+    assert window_starts(4, 2, 0.9) == [0, 1, 2]
 
 
-@pytest.mark.parametrize(('stride', 'block_windows'), [((4, 4), 1), ((4, 4), 2), ((2, 3), 2)])
-def test_blocks_see_the_windows_that_mmseg_slides_over(scene, stride, block_windows):
-    model, dataset = build(scene, stride=stride)
-    expected = whole(model, dataset).seg_logits.data
-    inputs = dataset[0]['inputs']
-    logits = torch.full_like(expected, torch.nan)
-    for (row, column, height, width), (top, left, rows, columns) in plan_blocks(
-        model, dataset.get_data_info(0), block_windows
-    ):
-        part = inputs[:, row : row + height, column : column + width]
-        with torch.no_grad():
-            block = model.test_step(dict(inputs=[part]))[0].seg_logits.data
-        logits[:, top : top + rows, left : left + columns] = block[
-            :, top - row : top - row + rows, left - column : left - column + columns
-        ]
-    assert torch.equal(logits, expected)
+def test_weights_of_windows_that_overlap_by_half_add_up_to_one():
+    np.testing.assert_allclose(blending(2), [0.5, 0.5], rtol=1e-6)
+    np.testing.assert_allclose(blending(3), [0.25, 1, 0.25], rtol=1e-6)
+    total = total_weight(20, window_starts(20, 8, 0.5), 8)
+    np.testing.assert_allclose(total[4:16], 1, rtol=1e-6)
+    np.testing.assert_allclose(total[:4], blending(8)[:4])
 
 
-@pytest.mark.parametrize(
-    ('stride', 'block_windows', 'num_workers'), [(4, 1, 0), (3, 2, 1), (4, 8, 0)]
-)
-def test_a_scene_is_mapped_as_if_at_once(scene, tmp_path, stride, block_windows, num_workers):
-    model, dataset = build(scene, stride=(stride, stride))
+def test_every_window_belongs_to_one_block(scene):
+    model, dataset = build(scene)
+    info = dataset.get_data_info(0)  # 10 x 13 pixels, windows of 4
+    blocks = plan_blocks(model, info, 0.5, 1)
+    windows = [(row, column) for block in blocks for row in block.rows for column in block.columns]
+    rows, columns = [0, 2, 4, 6], [0, 2, 4, 6, 8, 9]
+    assert sorted(windows) == [(row, column) for row in rows for column in columns]
+    assert [block.finished for block in blocks] == [4] * 3 + [10] * 3
+    assert blocks[0] == ((0, 0, 6, 6), [0, 2], [0, 2], 4)
+    assert blocks[-1] == ((4, 8, 6, 5), [4, 6], [8, 9], 10)
+    assert len(plan_blocks(model, info, 0.5, 8)) == 1
+
+
+@pytest.mark.parametrize(('block_windows', 'num_workers'), [(1, 0), (2, 1), (8, 0)])
+def test_without_overlap_a_map_is_what_mmseg_predicts(scene, tmp_path, block_windows, num_workers):
+    model, dataset = build(scene)
     paths = tmp_path / 'map.tif', tmp_path / 'scores.tif'
     calls = []
     pixels = predict_scene(
-        model, dataset, 0, *paths, block_windows, num_workers, lambda: calls.append(1)
+        model, dataset, 0, *paths, 0, block_windows, num_workers, lambda: calls.append(1)
     )
+    assert len(calls) == len(plan_blocks(model, dataset.get_data_info(0), 0, block_windows))
     sample = whole(model, dataset)
     classes = sample.pred_sem_seg.data[0].numpy()
     percent = 100 * sample.seg_logits.data.softmax(0).amax(0).numpy()
     assert len(np.unique(classes)) == 3
     for plane in (classes, percent):
         plane[:CORNER_SIDE, :CORNER_SIDE] = 255
-    np.testing.assert_array_equal(read(paths[0]), classes)
-    np.testing.assert_array_equal(read(paths[1]), np.rint(percent))
-    assert pixels == {
-        name: (classes == number).sum()
-        for number, name in ((0, 'Other'), (1, 'Crop'), (2, 'Grass'), (255, 'no data'))
-    }
-    assert len(calls) == len(plan_blocks(model, dataset.get_data_info(0), block_windows))
+    np.testing.assert_array_equal(read(paths[0])[ALONE], classes[ALONE])
+    np.testing.assert_array_equal(read(paths[1])[ALONE], np.rint(percent)[ALONE])
+    names = ((0, 'Other'), (1, 'Crop'), (2, 'Grass'), (255, 'no data'))
+    assert pixels == {name: (read(paths[0]) == number).sum() for number, name in names}
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         'map.qml', 'map.tif', 'map.tif.aux.xml', 'scores.tif'
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(('overlap', 'block_windows'), [(0.5, 1), (0.5, 8), (0.25, 2), (0.7, 1)])
+def test_windows_that_overlap_are_blended(scene, tmp_path, overlap, block_windows):
+    model, dataset = build(scene)
+    paths = tmp_path / 'map.tif', tmp_path / 'scores.tif'
+    predict_scene(model, dataset, 0, *paths, overlap, block_windows)
+    inputs = dataset[0]['inputs']
+    total, weight = torch.zeros(3, *SIZE), torch.zeros(SIZE)
+    window = torch.from_numpy(np.outer(blending(4), blending(4)))
+    for row in window_starts(SIZE[0], 4, overlap):
+        for column in window_starts(SIZE[1], 4, overlap):
+            here = (..., slice(row, row + 4), slice(column, column + 4))
+            with torch.no_grad():
+                sample = model.test_step(dict(inputs=[inputs[here]]))[0]
+            total[here] += sample.seg_logits.data.softmax(0) * window
+            weight[here] += window
+    best, classes = (total / weight).max(0)
+    classes, percent = classes.numpy(), (100 * best).numpy()
+    for plane in (classes, percent):
+        plane[:CORNER_SIDE, :CORNER_SIDE] = 255
+    np.testing.assert_array_equal(read(paths[0]), classes)
+    np.testing.assert_allclose(read(paths[1]), percent, atol=0.501)
 
 
 def test_the_map_lies_where_the_series_lies(scene, tmp_path):
@@ -130,7 +154,7 @@ def test_the_map_lies_where_the_series_lies(scene, tmp_path):
 def test_whole_mode_is_one_block(scene):
     # The second area is as large as the one window that TSViT takes.
     model, dataset = build(scene, mode='whole')
-    assert plan_blocks(model, dataset.get_data_info(1)) == [((0, 0, 4, 4), (0, 0, 4, 4))]
+    assert plan_blocks(model, dataset.get_data_info(1)) == [((0, 0, 4, 4), [0], [0], 4)]
     sample = whole(model, dataset, 1)
     assert torch.equal(sample.seg_logits.data, whole(*build(scene), 1).seg_logits.data)
 
@@ -162,10 +186,11 @@ def test_windows_of_pastis_are_mapped_as_whole_patches_without_georeference(scen
     model = load_segmentor(cfg, weights(cfg, tmp_path / 'seg.pth'), 'cpu')
     dataset = build_scenes(cfg)
     assert [dataset.get_data_info(0)['sample_id'], len(dataset)] == ['7', 1]
-    predict_scene(model, dataset, 0, tmp_path / '7.tif', block_windows=2)
+    predict_scene(model, dataset, 0, tmp_path / '7.tif', overlap=0, block_windows=2)
     with pytest.warns(NotGeoreferencedWarning):
         classes = read(tmp_path / '7.tif')
-    np.testing.assert_array_equal(classes, whole(model, dataset).pred_sem_seg.data[0])
+    expected = whole(model, dataset).pred_sem_seg.data[0].numpy()
+    np.testing.assert_array_equal(classes[ALONE], expected[ALONE])
 
 
 def test_windows_of_pastis24_are_mapped_in_parts(scene, tmp_path):
@@ -174,7 +199,7 @@ def test_windows_of_pastis24_are_mapped_in_parts(scene, tmp_path):
     model = load_segmentor(cfg, weights(cfg, tmp_path / 'seg.pth'), 'cpu')
     dataset = build_scenes(cfg)
     for side in (1, 8):
-        predict_scene(model, dataset, 0, tmp_path / f'{side}.tif', block_windows=side)
+        predict_scene(model, dataset, 0, tmp_path / f'{side}.tif', overlap=0, block_windows=side)
         with pytest.warns(NotGeoreferencedWarning):
             classes = read(tmp_path / f'{side}.tif')
         np.testing.assert_array_equal(classes, whole(model, dataset).pred_sem_seg.data[0])
@@ -212,21 +237,14 @@ def test_an_interruption_leaves_nothing_half_written(scene, tmp_path):
 
     paths = tmp_path / 'map.tif', tmp_path / 'scores.tif'
     with pytest.raises(KeyboardInterrupt):
-        predict_scene(*build(scene), 0, *paths, 1, after_block=interrupt)
+        predict_scene(*build(scene), 0, *paths, 0, 1, after_block=interrupt)
     assert sorted(path.suffixes[::2] for path in calls[0]) == [['.tif', '.part']] * 2
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ('test_cfg', 'message'),
-    [
-        (dict(crop_size=(4, 14)), r'area has 10 x 13 pixels, less than a window.* 4 x 14'),
-        (dict(stride=(5, 4)), r'stride=\(5, 4\) leaves gaps'),
-    ],
-)
-def test_unsuitable_windows(scene, test_cfg, message):
-    model, dataset = build(scene, **test_cfg)
-    with pytest.raises(ValueError, match=message):
+def test_a_scene_smaller_than_a_window_is_refused(scene):
+    model, dataset = build(scene, crop_size=(4, 14))
+    with pytest.raises(ValueError, match=r'area has 10 x 13 pixels, less than a window.* 4 x 14'):
         plan_blocks(model, dataset.get_data_info(0))
 
 
