@@ -5,12 +5,13 @@ Pickles are read without running code: numpy data and Python's own containers.
 
 import os
 import pickle
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import IO, Any
 
 import numpy as np
 
 from mmexact.masks import whole_file
+from mmexact.plain_numpy import STAND_INS
 
 
 def map_array(path: str, ahead: bool = False) -> np.ndarray:
@@ -55,29 +56,56 @@ def _encode(text: str, _encoding: str = 'latin1') -> bytes:
     return text.encode('latin1')
 
 
-_ARRAY, _SCALAR = np.empty(0).__reduce__()[0], np.int16(0).__reduce__()[0]
-_BUFFER = np.empty(0).__reduce_ex__(5)[0]
-
-PLAIN: dict[str, Any] = {
-    'numpy.ndarray': np.ndarray,
-    'numpy.dtype': np.dtype,
-    'numpy.core.multiarray._reconstruct': _ARRAY,
-    'numpy.core.multiarray.scalar': _SCALAR,
-    'numpy.core.numeric._frombuffer': _BUFFER,
-    '_codecs.encode': _encode,
-}
-"""What pickled numpy arrays, types and scalars refer to; numpy 2 has numpy._core."""
+def _no_bytes(*_args: Any) -> bytes:
+    """Stand in for ``bytes``, which protocols 0 to 2 call for none at all."""
+    return b''
 
 
-class _PlainUnpickler(pickle.Unpickler):
+PLAIN = STAND_INS | {'_codecs.encode': _encode, '__builtin__.bytes': _no_bytes}
+"""What pickles may refer to."""
+
+MOST_IN_TUPLE = 10_000
+"""Values in a tuple, counting those of tuples within: each of them may stand there many times."""
+
+
+class _PlainUnpickler(pickle._Unpickler):
+    """Pickle's reader in Python, which can be told what tuples to make."""
+
+    dispatch = pickle._Unpickler.dispatch.copy()
+    stack: list[Any]
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__(file, encoding='latin1')
+        self.sizes: dict[int, tuple[Any, int]] = {}  # of tuples by their id, which they keep
+
     def find_class(self, module: str, name: str) -> Any:
-        found = PLAIN.get(f'{module.replace("numpy._core", "numpy.core")}.{name}')
+        found = PLAIN.get(f'{module}.{name}')
         if found is None:
             raise pickle.UnpicklingError(
                 f'it refers to {module}.{name}, but only numpy arrays and scalars, strings and '
                 f'containers are read, because a pickle can run any code'
             )
         return found
+
+    def measure(self) -> None:
+        """Refuse tuples that grow beyond measure, such as one that doubles thirty times."""
+        made: tuple[Any, ...] = self.stack[-1]
+        size = 1 + sum(self.sizes.get(id(value), (None, 1))[1] for value in made)
+        if size > MOST_IN_TUPLE:
+            raise pickle.UnpicklingError(f'a tuple of more than {MOST_IN_TUPLE} values')
+        self.sizes[id(made)] = made, size
+
+
+def _measured(load: Callable[[Any], None]) -> Callable[[Any], None]:
+    def loaded(unpickler: _PlainUnpickler) -> None:
+        load(unpickler)
+        unpickler.measure()
+
+    return loaded
+
+
+for _opcode in (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3):
+    _PlainUnpickler.dispatch[_opcode[0]] = _measured(pickle._Unpickler.dispatch[_opcode[0]])
 
 
 def load_plain_pickle(path: str) -> Any:
@@ -91,7 +119,7 @@ def load_plain_pickle(path: str) -> Any:
     """
     try:
         with open(path, 'rb') as file:
-            return _PlainUnpickler(file, encoding='latin1').load()
+            return _PlainUnpickler(file).load()
     except FileNotFoundError:
         raise FileNotFoundError(f'{os.path.abspath(path)}: no such file') from None
     # A damaged stream can end in any of the errors that the documentation of pickle lists.
@@ -116,9 +144,15 @@ def load_arrays(
     if not isinstance(sample, dict) or not set(names) <= set(sample):
         found = sorted(map(str, sample)) if isinstance(sample, dict) else type(sample).__name__
         raise ValueError(f'{path}: found {found}; expected a dict with {", ".join(names)}{hint}')
-    arrays = {name: np.asarray(sample[name]) for name in names}
-    for name, array in arrays.items():
-        if array.dtype.kind not in kinds:
-            expected = 'numbers' if 'f' in kinds else 'integers'
-            raise ValueError(f'{path}: {name} is of type {array.dtype}; expected {expected}')
+    arrays, expected = {}, 'numbers' if 'f' in kinds else 'integers'
+    for name in names:
+        value = sample[name]
+        if isinstance(value, list) and not all(isinstance(one, int | float) for one in value):
+            raise ValueError(f'{path}: {name} is a list of other things than {expected}')
+        if not isinstance(value, list | np.ndarray | np.generic | int | float):
+            raise ValueError(f'{path}: {name} is a {type(value).__name__}; expected {expected}')
+        arrays[name] = np.asarray(value)
+        if arrays[name].dtype.kind not in kinds:
+            kind = arrays[name].dtype
+            raise ValueError(f'{path}: {name} is of type {kind}; expected {expected}')
     return arrays

@@ -15,7 +15,7 @@ from mmexact.datasets.labels import check_ids, read_ids, read_image_labels
 from mmexact.datasets.reader import PatchReader
 from mmexact.datasets.transforms.loading import LoadSITSAnnotations
 from mmexact.datasets.windows import presence, window_grid
-from mmexact.masks import open_masks
+from mmexact.masks import check_name, open_masks
 
 
 @DATASETS.register_module()
@@ -116,6 +116,7 @@ class SITSDataset(BaseSegDataset):
         self.readers = {}
         data_list: list[dict[str, Any]] = []
         for name, reader in self.load_patches():
+            check_name(name, f'{self.data_root}: the name of a patch')
             first = next(iter(self.readers.values()), reader)
             if reader.num_bands != first.num_bands:
                 raise ValueError(

@@ -1,18 +1,19 @@
 """Checkpoints in: nothing but tensors and plain values is unpickled, and every weight must fit."""
 
+import logging
+import os
 import pickle
 import re
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from mmengine.logging import HistoryBuffer
+from mmengine.logging import HistoryBuffer, print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.runner import CheckpointLoader
 from torch import nn
 
-multiarray = import_module('numpy._core.multiarray')
+from mmexact.plain_numpy import STAND_INS
 
 
 def _history_method(owner: type, name: str) -> Any:
@@ -25,21 +26,12 @@ def _history_method(owner: type, name: str) -> Any:
 ADMITTED = [
     HistoryBuffer,
     (_history_method, 'builtins.getattr'),
-    # numpy 1 wrote other names for the same two functions.
-    *(
-        (getattr(multiarray, name), f'{module}.multiarray.{name}')
-        for name in ('_reconstruct', 'scalar')
-        for module in ('numpy._core', 'numpy.core')
-    ),
-    np.ndarray,
-    np.dtype,
-    *(type(np.dtype(kind)) for kind in np.typecodes['AllInteger'] + np.typecodes['Float'] + '?'),
+    *((stand_in, name) for name, stand_in in STAND_INS.items()),
 ]
 """What MMEngine saves beside tensors: the log's history, in numpy arrays."""
 
-# For the whole process, so that MMEngine can resume: its upstream releases read checkpoints with
-# torch's default, which since torch 2.6 refuses their own log.
-torch.serialization.add_safe_globals(ADMITTED)
+TRUSTED = 'MMEXACT_TRUST_CHECKPOINTS'
+"""Environment variable that has checkpoints unpickled without a look at what is in them."""
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -60,15 +52,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'{path}: no such checkpoint file')
-    try:
-        # Again, for MMEngine's OneDL releases withdraw what they share with us after each loading.
-        torch.serialization.add_safe_globals(ADMITTED)
-        checkpoint = torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:  # what a broken file raises depends on where it is broken
-        raise ValueError(
-            f'{path}: cannot be read as a checkpoint of tensors and plain values '
-            f'({_reason(error)}); is it complete, and written by torch.save?'
-        ) from error
+    checkpoint = _unpickle(path)
     if not isinstance(checkpoint, dict):
         raise ValueError(f'{path}: holds a {type(checkpoint).__name__}, expected a state dict')
     if 'state_dict' not in checkpoint:
@@ -77,6 +61,58 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         name.removeprefix('module.'): value for name, value in checkpoint['state_dict'].items()
     }
     return checkpoint
+
+
+def _unpickle(path: Path, map_location: Any = 'cpu') -> Any:
+    if os.environ.get(TRUSTED) == '1':
+        print_log(
+            f'{TRUSTED}=1: {path} is unpickled whatever it holds. If it is not yours, it can run '
+            f'anything on this machine',
+            'current',
+            logging.WARNING,
+        )
+        return torch.load(path, map_location=map_location, weights_only=False)
+    try:
+        with torch.serialization.safe_globals(ADMITTED):
+            return torch.load(path, map_location=map_location, weights_only=True)
+    except Exception as error:  # what a broken file raises depends on where it is broken
+        raise ValueError(
+            f'{path}: cannot be read as a checkpoint of tensors and plain values '
+            f'({_reason(error)}); is it complete, and written by torch.save? An old file of your '
+            f'own that holds other objects is read with {TRUSTED}=1 in the environment, which runs '
+            f'whatever is in it'
+        ) from error
+
+
+def load_for_mmengine(filename: str, map_location: Any = None) -> Any:
+    """Read a checkpoint for MMEngine, whose own way is to fall back to unsafe unpickling.
+
+    The config that MMEngine saves in a checkpoint is left out: ``Runner.resume`` would run it.
+
+    Args:
+        filename: A file, or the address of one, which is downloaded first.
+        map_location: Device of the tensors.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is no checkpoint, is cut off, or holds other Python objects.
+    """
+    path = Path(filename).expanduser()
+    if filename.startswith(('http://', 'https://')):
+        path = Path(torch.hub.get_dir(), 'checkpoints', filename.rpartition('/')[2])
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(filename, str(path))
+    if not path.is_file():
+        raise FileNotFoundError(f'{path}: no such checkpoint file')
+    checkpoint = _unpickle(path, map_location)
+    if isinstance(checkpoint, dict) and isinstance(checkpoint.get('meta'), dict):
+        checkpoint['meta'].pop('config', None)
+        checkpoint['meta'].pop('cfg', None)
+    return checkpoint
+
+
+CheckpointLoader.register_scheme(['', 'http://', 'https://'], load_for_mmengine, force=True)
 
 
 def load_weights(model: nn.Module, path: str | Path) -> dict[str, Any]:

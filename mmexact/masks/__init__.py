@@ -2,6 +2,7 @@
 
 from mmexact.masks.folder import (
     ResumableFolder,
+    check_name,
     config_digest,
     read_manifest,
     weights_digest,
@@ -16,6 +17,7 @@ __all__ = [
     'PseudoMaskWriter',
     'ResumableFolder',
     'check_labels',
+    'check_name',
     'config_digest',
     'map_files',
     'open_map',

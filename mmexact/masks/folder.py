@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,6 +17,35 @@ from torch import Tensor
 MANIFEST = 'manifest.json'
 PART = '.part'
 """Ending of files that are being written."""
+
+
+RESERVED = re.compile(r'(con|prn|aux|nul|com\d|lpt\d)(\..*)?', re.IGNORECASE)
+"""Names that Windows keeps for devices."""
+LONGEST_NAME = 200
+
+
+def check_name(name: str, source: str) -> None:
+    """Refuse a name out of a file that cannot be a file of ours, or would lie in another folder.
+
+    Args:
+        name: Such as the id of a patch.
+        source: Where it stands, for the message.
+
+    Raises:
+        ValueError: It is empty or too long, has separators, control characters or a colon, begins
+            with a dot, ends with a dot or a space, or is one that Windows keeps for a device.
+    """
+    if (
+        not 0 < len(name) <= LONGEST_NAME
+        or re.search(r'[\x00-\x1f/\\:*?"<>|]', name)
+        or name.startswith('.')
+        or name.endswith(('.', ' '))
+        or RESERVED.fullmatch(name)
+    ):
+        raise ValueError(
+            f'{source}: {name[:LONGEST_NAME]!r} cannot be the name of a file; expected at most '
+            f'{LONGEST_NAME} characters, no / \\ : * ? " < > |, no leading dot, no name of a device'
+        )
 
 
 @contextmanager
@@ -107,6 +137,9 @@ class ResumableFolder:
         earlier: dict[str, Any] = {}
         if (self.path / MANIFEST).exists():
             earlier = read_manifest(self.path, kind)
+            for name in earlier.get('files', ()):
+                for part in str(name).split('/'):
+                    check_name(part, str(self.path / MANIFEST))
             if overwrite:
                 for name in earlier.get('files', ()):
                     (self.path / name).unlink(missing_ok=True)

@@ -2,9 +2,12 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.runner import CheckpointLoader, Runner, load_checkpoint
 from torch import nn
 
-from mmexact.engine.checkpoint import load_weights, read_checkpoint
+from mmexact import engine
+from mmexact.engine.checkpoint import TRUSTED, load_weights, read_checkpoint
+from tests.toy_classifier import toy_config, write_tree
 
 
 class Elsewhere:
@@ -95,3 +98,75 @@ def test_another_model_is_refused_and_the_model_kept(tmp_path):
     assert '1 are unknown to the model (extra)' in message
     assert 'weight: (3, 2) in the file, (1, 2) in the model' in message
     assert model.weight.tolist() == before
+
+
+class Forged:
+    """Makes an array of objects from the bytes of a pointer, if numpy's constructor is reached."""
+
+    def __reduce__(self):
+        return np.ndarray, ((1,), 'O', b'\x01' * 8)
+
+
+def test_an_array_cannot_be_forged(tmp_path):
+    checkpoint = read_checkpoint(save(tmp_path / 'f.pth', state_dict={}, extra=Forged()))
+    assert checkpoint['extra'].dtype == float
+    assert checkpoint['extra'].size == 0
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """Config of a training of two iterations, and its checkpoint."""
+    folder = tmp_path_factory.mktemp('trained')
+    cfg = toy_config(write_tree(folder / 'PASTIS'), folder / 'run', **{'train_cfg.max_iters': 2})
+    Runner.from_cfg(cfg).train()
+    (path,) = (folder / 'run').glob('iter_2.pth')
+    return cfg, path
+
+
+def test_a_training_goes_on_without_running_the_config_in_its_checkpoint(
+    trained, tmp_path, monkeypatch
+):
+    cfg, path = trained
+    content = torch.load(path, weights_only=False)
+    assert content['meta']['cfg']
+    content['meta']['config'] = f"open({str(tmp_path / 'touched')!r}, 'w')"
+    torch.save(content, path)
+    cfg.update(resume=True, load_from=str(path))
+    cfg.train_cfg.max_iters = 3
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert runner.iter == 3
+    assert not (tmp_path / 'touched').exists()
+    # What it logged before is still there.
+    history = runner.message_hub.get_scalar('train/loss').data[0]
+    assert len(history) == 3
+    assert type(np.asarray(history)) is np.ndarray
+    assert read_checkpoint(path.with_name('iter_3.pth'))['state_dict']
+
+
+@pytest.mark.parametrize('resume', [True, False])
+def test_mmengine_runs_nothing_that_a_checkpoint_brings(trained, tmp_path, resume):
+    cfg, path = trained
+    content = torch.load(path, weights_only=False)
+    content['extra'] = Elsewhere(tmp_path / 'touched')
+    torch.save(content, tmp_path / 'hostile.pth')
+    cfg.update(resume=resume, load_from=str(tmp_path / 'hostile.pth'))
+    with pytest.raises(ValueError, match=rf'hostile\.pth: cannot be read .*{TRUSTED}=1'):
+        Runner.from_cfg(cfg).train()
+    with pytest.raises(ValueError, match='cannot be read'):
+        load_checkpoint(nn.Linear(2, 1), str(tmp_path / 'hostile.pth'))
+    assert not (tmp_path / 'touched').exists()
+
+
+def test_the_plugin_reads_for_mmengine():
+    for scheme in ('', 'http://', 'https://'):
+        assert CheckpointLoader._schemes[scheme] is engine.load_for_mmengine
+
+
+def test_a_trusted_file_is_read_with_a_warning(tmp_path, monkeypatch, caplog):
+    path = save(tmp_path / 'old.pth', state_dict={}, extra=Elsewhere(tmp_path / 'touched'))
+    monkeypatch.setenv(TRUSTED, '1')
+    read_checkpoint(path)
+    assert (tmp_path / 'touched').exists()
+    with pytest.raises(FileNotFoundError, match='no such checkpoint file'):
+        load_checkpoint(nn.Linear(2, 1), str(tmp_path / 'none.pth'))

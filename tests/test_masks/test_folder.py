@@ -8,6 +8,7 @@ from torch import nn
 
 from mmexact.masks import (
     ResumableFolder,
+    check_name,
     config_digest,
     read_manifest,
     weights_digest,
@@ -202,3 +203,42 @@ def test_digests():
     model.running_mean[1] = 0.5
     assert weights_digest(model.state_dict()) != before
     assert weights_digest(model.bfloat16().state_dict()) != before
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        '',
+        '..',
+        '../up',
+        '/etc',
+        'C:drive',
+        'a\\b',
+        'nul\0',
+        'NUL',
+        'com1.tif',
+        '.hidden',
+        'dot.',
+        'x' * 201,
+    ],
+)
+def test_names_that_leave_the_folder_are_refused(name):
+    with pytest.raises(ValueError, match=r'ids\.csv: .* cannot be the name of a file'):
+        check_name(name, 'ids.csv')
+
+
+@pytest.mark.parametrize('name', ['10000_7', 'S2 área 2023', 'a.b', 'console', 'x' * 200])
+def test_common_names_are_taken(name):
+    check_name(name, 'ids.csv')
+
+
+@pytest.mark.parametrize('overwrite', [False, True])
+def test_a_manifest_cannot_reach_other_folders(tmp_path, overwrite):
+    precious = tmp_path / 'precious.txt'
+    precious.write_text('mine')
+    fill(opened(tmp_path / 'out'))
+    manifest = read_manifest(tmp_path / 'out', 'notes')
+    write_json(tmp_path / 'out/manifest.json', manifest | dict(files=['deep/../../precious.txt']))
+    with pytest.raises(ValueError, match=r"manifest\.json: '\.\.' cannot be the name of a file"):
+        opened(tmp_path / 'out', overwrite=overwrite)
+    assert precious.read_text() == 'mine'

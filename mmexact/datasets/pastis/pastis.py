@@ -20,6 +20,7 @@ from mmexact.datasets.numpy_files import map_array
 from mmexact.datasets.pastis.window_copy import WindowLayout
 from mmexact.datasets.reader import PatchReader
 from mmexact.datasets.sits_dataset import SITSDataset
+from mmexact.masks import check_name
 from mmexact.sits import IGNORED, Window, check_days, cut
 
 VOID = 19
@@ -205,6 +206,7 @@ class PASTISDataset(SITSDataset):
         self, properties: dict[str, Any], metadata: str, layout: WindowLayout | None
     ) -> tuple[str, PatchReader]:
         name = str(properties['ID_PATCH'])
+        check_name(name, metadata)
         path = os.path.join(self.data_prefix['img_path'], f'S2_{name}.npy')
         days = _patch_days(properties, f'{metadata}, patch {name}')
         shape = map_array(path).shape

@@ -219,6 +219,15 @@ def test_pickles_are_windows(tmp_path, protocol):
     assert info['reader'].read_mask(info['window'])[0].tolist() == [0, 18, 255, 0]
 
 
+def test_a_patch_cannot_leave_its_folder(root):
+    path = root / 'metadata.geojson'
+    path.write_text(
+        re.sub(r'"ID_PATCH": ?"?\w+"?', '"ID_PATCH": "../escaped"', path.read_text(), count=1)
+    )
+    with pytest.raises(ValueError, match=r"'\.\./escaped' cannot be the name of a file"):
+        build(root)
+
+
 def test_numpy_1_pickles_are_read(tmp_path):
     content = pickle.dumps(np.arange(3, dtype=np.int16), protocol=2)
     (tmp_path / 'a.pickle').write_bytes(content.replace(b'numpy._core', b'numpy.core'))
@@ -261,7 +270,7 @@ def test_nothing_but_numpy_data_is_unpickled(root24, content, monkeypatch, tmp_p
         ),
         (
             {'img': np.full((1, 3, 4, 4), None), 'labels': np.zeros((4, 4)), 'doy': [5]},
-            'img is of type object',
+            "not a pickle of plain numpy data: a numpy type 'O8'; expected numbers",
         ),
     ],
 )
