@@ -79,6 +79,27 @@ def draw_pixels(
     return np.sort(np.concatenate(drawn))
 
 
+def draw_occurrences(
+    starts: np.ndarray, with_it: np.ndarray, without: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw as many pixels of windows with a class as of windows without it.
+
+    Args:
+        starts: (N + 1,) where the pixels of each window begin.
+        with_it: (N,) bool, windows with it.
+        without: (N,) bool, windows without.
+        rng: Draws.
+
+    Returns:
+        Where the pixels stand, and 1 for those of windows with it, 0 for the others.
+    """
+    places = []
+    for windows in (with_it, without):
+        (usable,) = np.nonzero(np.repeat(windows, np.diff(starts)))
+        places.append(rng.choice(usable, min(PIXELS_PER_CLASS, len(usable)), replace=False))
+    return np.concatenate(places), np.repeat([1, 0], [len(found) for found in places])
+
+
 class CrossFit:
     """Judges the pixels of each half of the windows by what was learned in the other one.
 
@@ -106,15 +127,61 @@ class CrossFit:
             forest = self._fit(masks, half, np.random.default_rng([seed, half]))
             (windows,) = np.nonzero(self.halves == half)
             pixels = self._read(windows)
-            judged = threads(delayed(self._predict)(forest, one) for one in pixels)
+            judged = threads(
+                delayed(self._predict)(forest, one, self.num_classes) for one in pixels
+            )
             yield from zip(windows.tolist(), judged, strict=True)
+
+    def plant(self, masks: WindowMasks, named: np.ndarray, seed: int) -> WindowMasks:
+        """Give crops a start in windows that are named for them, but whose masks hardly have them.
+
+        It is made from image-level labels alone: a classifier tells pixels of windows with a crop
+        from pixels of windows without it, and what looks most like the former is the crop.
+
+        Args:
+            masks: The masks.
+            named: (N, C) bool, crops that image-level labels name.
+            seed: Of everything random.
+
+        Returns:
+            New masks.
+        """
+        planted = masks.copy()
+        lacking = np.zeros_like(named)
+        for number in range(len(named)):
+            lacking[number, masks.lacking(number, named[number])] = True
+        for half in (0, 1):
+            (windows,) = np.nonzero((self.halves == half) & lacking.any(1))
+            others, rng = self.halves != half, np.random.default_rng([seed, half])
+            forests = {}
+            for number in np.flatnonzero(lacking[windows].any(0)).tolist():
+                groups = others & named[:, number], others & ~named[:, number]
+                if not all(group.any() for group in groups):
+                    continue
+                places, occurs = draw_occurrences(masks.starts, *groups, rng)
+                forests[number] = self._grow(masks, places, occurs, rng)
+            for window, pixels in zip(windows.tolist(), self._read(windows), strict=True):
+                scores = np.zeros((len(pixels), self.num_classes), np.float32)
+                for number, forest in forests.items():
+                    if lacking[window, number]:
+                        scores[:, number] = self._predict(forest, pixels, 2)[:, 1]
+                planted.grant(window, named[window], scores)
+        return planted
 
     def _fit(self, masks: WindowMasks, half: int, rng: np.random.Generator) -> ExtraTreesClassifier:
         places = draw_pixels(masks, self.halves != half, self.num_classes, rng)
         learned = np.unique(masks.classes[places])
         here = draw_pixels(masks, self.halves == half, self.num_classes, rng)
         alone = here[~np.isin(masks.classes[here], learned)]
-        places = np.sort(np.concatenate([places, alone]))
+        places = np.concatenate([places, alone])
+        return self._grow(masks, places, masks.classes[places], rng)
+
+    def _grow(
+        self, masks: WindowMasks, places: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+    ) -> ExtraTreesClassifier:
+        """Fit trees to the pixels at ``places``."""
+        order = np.argsort(places, kind='stable')
+        places, labels = places[order], labels[order]
         windows = np.searchsorted(masks.starts, places, 'right') - 1
         used, first = np.unique(windows, return_index=True)
         rows = [
@@ -126,9 +193,13 @@ class CrossFit:
         pixels = np.concatenate(rows)
         known = ~np.isnan(pixels[:, 0])
         forest = ExtraTreesClassifier(
-            TREES, min_samples_leaf=LEAF, n_jobs=-1, random_state=int(rng.integers(2**31))
+            TREES,
+            min_samples_leaf=LEAF,
+            class_weight='balanced',  # rare classes have fewer pixels to draw
+            n_jobs=-1,
+            random_state=int(rng.integers(2**31)),
         )
-        return forest.fit(pixels[known], masks.classes[places][known]).set_params(n_jobs=1)
+        return forest.fit(pixels[known], labels[known]).set_params(n_jobs=1)
 
     def _read(self, windows: np.ndarray) -> Iterator[np.ndarray]:
         loader = DataLoader(
@@ -139,8 +210,10 @@ class CrossFit:
         for pixels in loader:
             yield pixels.numpy()
 
-    def _predict(self, forest: ExtraTreesClassifier, pixels: np.ndarray) -> np.ndarray:
-        result = np.zeros((len(pixels), self.num_classes), np.float32)
+    def _predict(
+        self, forest: ExtraTreesClassifier, pixels: np.ndarray, classes: int
+    ) -> np.ndarray:
+        result = np.zeros((len(pixels), classes), np.float32)
         (known,) = np.nonzero(~np.isnan(pixels[:, 0]))
         if len(known):
             # The forest itself would start threads for every window.

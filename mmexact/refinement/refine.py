@@ -60,15 +60,17 @@ class MaskRefiner:
         sizes = [info['size'] for info in self.infos]
         self.masks = WindowMasks.read(masks_dir, sample_ids, sizes, len(self.classes))
         self.masks_dir = Path(masks_dir)
+        self.named = np.zeros((len(self.infos), len(self.classes)), bool)
+        for number, info in enumerate(self.infos):
+            if 'gt_score' in info:
+                self.named[number, self.dataset.background :] = info['gt_score'] > 0
         self.present = self._find_present()
 
     def _find_present(self) -> np.ndarray:
         """Return which classes may occur in each window, bool (N, C)."""
         counts = np.array([self.masks.count(n, len(self.classes)) for n in range(len(self.infos))])
-        present = counts > 0
-        for number, info in enumerate(self.infos):
-            if 'gt_score' in info:
-                present[number, self.dataset.background :] = info['gt_score'] > 0
+        labelled = np.array(['gt_score' in info for info in self.infos])
+        present = np.where(labelled[:, None], self.named, counts > 0)
         present[:, : self.dataset.background] = True
         seen = counts.any(0)
         problem = ''
@@ -89,9 +91,11 @@ class MaskRefiner:
         for number in np.flatnonzero(present.any(0) & ~seen).tolist():
             name = self.classes[number]
             print_log(
-                f'{self.masks_dir}: no pixel is {name!r}; refinement goes on without', 'current'
+                f'{self.masks_dir}: no pixel is {name!r}; it starts from what grows in windows '
+                f'that are named for it, and in no others',
+                'current',
             )
-        return present & seen
+        return present
 
     def run(
         self,
@@ -157,11 +161,15 @@ class MaskRefiner:
                 masks = WindowMasks(stored['classes'], stored['confidence'], masks.starts)
                 records = json.loads(str(stored['records']))
         cross_fit = CrossFit(PixelSeries(self.dataset), self.present, self.num_workers)
+        if not records:
+            masks = cross_fit.plant(masks, self.named, seed)
         while len(records) < rounds and _gain(records) >= RISE:
             print_log(f'round {len(records) + 1} of at most {rounds}', 'current')
             start = time.monotonic()
             bar = ProgressBar(len(self.infos))
-            result = run_round(cross_fit, masks, self.present, seed + len(records), bar.update)
+            result = run_round(
+                cross_fit, masks, self.present, self.named, seed + len(records), bar.update
+            )
             print()
             records.append(
                 dict(

@@ -36,18 +36,21 @@ def run_round(
     cross_fit: CrossFit,
     masks: WindowMasks,
     present: np.ndarray,
+    named: np.ndarray,
     seed: int,
     after_window: Callable[[], Any] = lambda: None,
 ) -> Round:
     """Learn from masks and make better ones.
 
     Every pixel gets the most probable of the classes that may occur in its window. Where nothing
-    is known of a pixel, or none of these classes was ever seen, it keeps what it has.
+    is known of a pixel, or none of these classes was ever seen, it keeps what it has. Crops that a
+    window is named for keep some pixels, see :meth:`WindowMasks.grant`.
 
     Args:
         cross_fit: Judges pixels.
         masks: Masks to learn from.
         present: (N, C) bool, classes that may occur in a window.
+        named: (N, C) bool, crops that its image-level label names.
         seed: Of everything random.
         after_window: Called when a window has been judged.
     """
@@ -63,6 +66,7 @@ def run_round(
         sure = (255 * confidence(restricted.T[..., None])[:, 0]).round().numpy()
         refined.classes[here] = np.where(known, best, masks.classes[here])
         refined.confidence[here] = np.where(known, sure, masks.confidence[here])
+        refined.grant(window, named[window], restricted.numpy())
         favoured = probabilities.argmax(1)[known]
         permitted += int(may[favoured].sum())
         judged += len(favoured)

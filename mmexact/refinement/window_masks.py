@@ -1,10 +1,10 @@
 """The masks of all windows of a dataset, in memory."""
 
 import hashlib
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,14 @@ import numpy as np
 import torch
 
 from mmexact.datasets.sits_dataset import SITSDataset
+from mmexact.datasets.windows import PRESENCE
 from mmexact.masks import read_mask
 from mmexact.pseudo_labels import class_ious, confusion_scores
 from mmexact.sits import IGNORED
+
+LEAST, GRANTED = PRESENCE, 0.05
+"""Share of a window that a crop covers at least where image-level labels name it, and the share
+that it is granted where a mask gives it less: enough to be learned from."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,10 @@ class WindowMasks:
             )
         return masks
 
+    def copy(self) -> 'WindowMasks':
+        """Return masks of their own."""
+        return WindowMasks(self.classes.copy(), self.confidence.copy(), self.starts)
+
     def window(self, number: int) -> slice:
         """Return where the pixels of a window stand."""
         return slice(self.starts[number], self.starts[number + 1])
@@ -73,6 +82,31 @@ class WindowMasks:
         """Count the pixels of a window by class, (num_classes,); ignored ones are left out."""
         counts = np.bincount(self.classes[self.window(number)], minlength=256)
         return counts[:num_classes]
+
+    def lacking(self, number: int, named: np.ndarray) -> np.ndarray:
+        """Return the classes that a window is named for (C,) bool, but that it hardly has."""
+        counts = self.count(number, len(named))
+        least = LEAST * (self.starts[number + 1] - self.starts[number])
+        lacking: np.ndarray = np.flatnonzero(named & (counts < least))
+        return lacking
+
+    def grant(self, number: int, named: np.ndarray, scores: np.ndarray) -> None:
+        """Give the classes that a window lacks its pixels that score most, in place.
+
+        Otherwise a crop that is rare, or that the masks have lost, would be forgotten for good,
+        though image-level labels say where it grows. Such pixels are not trusted.
+
+        Args:
+            number: The window.
+            named: (C,) bool, crops that its image-level label names.
+            scores: (h * w, C) how far each pixel looks like each class, 0 not at all.
+        """
+        here = self.window(number)
+        classes, confidence = self.classes[here], self.confidence[here]
+        for index in self.lacking(number, named):
+            best = np.argsort(-scores[:, index], kind='stable')[: math.ceil(GRANTED * len(classes))]
+            best = best[scores[best, index] > 0]
+            classes[best], confidence[best] = index, 0
 
     def digest(self) -> str:
         """SHA-256 of the contents."""
@@ -96,6 +130,6 @@ def score_masks(masks: WindowMasks, dataset: SITSDataset) -> dict[str, Any]:
         np.add.at(counts, tuple(np.where(pixels == IGNORED, 0, pixels + 1)), 1)
     confusion = torch.from_numpy(counts)
     accuracy, miou = confusion_scores(confusion, background=False)
-    ious = [None if isnan(iou) else iou for iou in class_ious(confusion)[1:].tolist()]
+    ious = [None if math.isnan(iou) else iou for iou in class_ious(confusion)[1:].tolist()]
     by_class = dict(zip(names[1:], ious, strict=True))
     return {'pseudo/OA': accuracy.item(), 'pseudo/mIoU': miou.item(), 'by_class': by_class}

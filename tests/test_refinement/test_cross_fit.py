@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmexact.refinement import cross_fit
-from mmexact.refinement.cross_fit import CrossFit, draw_pixels, halve
+from mmexact.refinement.cross_fit import CrossFit, draw_occurrences, draw_pixels, halve
 from mmexact.refinement.pixel_series import PixelSeries
 from mmexact.refinement.window_masks import WindowMasks
 from tests.fields import SIDE, Fields, truth
@@ -118,3 +118,31 @@ def test_processes_that_read_change_nothing():
     assert hidden.any()
     assert (alone[0][hidden] == 0).all()
     np.testing.assert_allclose(alone[0][~hidden].sum(1), 1, rtol=1e-5)
+
+
+def test_crops_that_are_hardly_there_are_granted_what_looks_most_like_them():
+    # Two windows of 200 pixels: crop 1 covers 1 pixel of the first (below 1 %) and 2 of the second.
+    classes = np.zeros(400, np.uint8)
+    classes[[0, 200, 201]] = 1
+    masks = WindowMasks(classes, np.full(400, 255, np.uint8), np.array([0, 200, 400]))
+    named = np.array([False, True, False])
+    assert masks.lacking(0, named).tolist() == [1]
+    assert masks.lacking(1, named).tolist() == []
+    scores = np.zeros((200, 3))
+    scores[100:, 1] = np.arange(100)
+    masks.grant(0, named, scores)
+    # 5 % are 10 pixels: the last ones, which are not trusted.
+    assert np.flatnonzero(masks.classes[:200]).tolist() == [0, *range(190, 200)]
+    assert (masks.confidence[190:200] == 0).all()
+    assert (masks.confidence[:190] == 255).all()
+    masks = WindowMasks.like(np.array([0, 200]))
+    masks.grant(0, named, np.zeros((200, 3)))
+    assert not masks.classes.any()  # what looks like nothing is granted nothing
+
+
+def test_pixels_are_drawn_evenly_with_and_without_a_class():
+    with_it, without = np.array([True, False, False]), np.array([False, True, False])
+    starts = np.array([0, 10, 30, 60])
+    places, occurs = draw_occurrences(starts, with_it, without, np.random.default_rng(0))
+    assert sorted(places) == list(range(30))
+    assert (occurs == (places < 10)).all()

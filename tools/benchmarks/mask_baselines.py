@@ -77,7 +77,8 @@ class Baselines:
     def add_round(self, name: str, masks: np.ndarray, present: np.ndarray) -> None:
         """Score what a round of cross-fitting makes of masks (N, H, W)."""
         cross_fit = CrossFit(PixelSeries(self.dataset), present, self.num_workers)
-        judged = run_round(cross_fit, window_masks(masks), present, seed=0)
+        nothing = np.zeros_like(present)
+        judged = run_round(cross_fit, window_masks(masks), present, nothing, seed=0)
         self._note(name, score_masks(judged.masks, self.dataset))
 
     def add_refined(self, name: str, masks: Any, sure: Any) -> None:
