@@ -43,6 +43,7 @@ def test_the_tables_have_means_deviations_and_ratios(tmp_path):
     )
     assert written['curves'].splitlines()[-1] == '| demo | fcn | true | 10.0 | 52.5 |'
     assert tool['spread']([50.0]) == '50.0'
+    assert tool['spread']([]) == ''
     page = tmp_path / 'page.md'
     page.write_text('a\n\n<!-- results: seconds -->\nold\n<!-- end -->\n\nb\n')
     tool['fill_page'](page, written)

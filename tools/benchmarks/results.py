@@ -218,7 +218,9 @@ class Study:
 
 
 def spread(values: Sequence[float]) -> str:
-    """Write the mean and, of several values, the standard deviation."""
+    """Write the mean and, of several values, the standard deviation; '' for none."""
+    if not values:
+        return ''
     text = f'{mean(values):.1f}'
     return text if len(values) == 1 else f'{text} ± {stdev(values):.1f}'
 
@@ -232,17 +234,17 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def tables(results: Mapping[str, Sequence[Result]]) -> dict[str, str]:
     """Write the tables of the page by name; ratios are those of the mIoUs, in percent."""
     kinds = list(next(iter(results.values()))[0]['masks'])
+
+    def scored(seeds: Sequence[Result], kind: str, score: str) -> str:
+        return spread([seed['masks'][kind][score] for seed in seeds if kind in seed['masks']])
+
     written = {
         f'masks {score}': table(
             ['masks', *results],
-            [
-                [kind, *(spread([seed['masks'][kind][score] for seed in seeds])
-                         for seeds in results.values())]
-                for kind in kinds
-            ],
+            [[kind, *(scored(seeds, kind, score) for seeds in results.values())] for kind in kinds],
         )
         for score in SCORES.values()
-    }  # fmt: skip
+    }
     stages = list(next(iter(results.values()))[0]['seconds'])
     written['seconds'] = table(
         ['data', *stages],
