@@ -1,4 +1,4 @@
-"""Class maps on disk: GeoTIFFs that appear whole or not at all, with a legend that GIS show."""
+"""Class maps on disk: Cloud-Optimised GeoTIFFs, whole or not at all, with a legend for GIS."""
 
 import os
 import warnings
@@ -10,6 +10,7 @@ from xml.etree import ElementTree as XML
 
 import numpy as np
 import rasterio
+import rasterio.shutil
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetWriter
 from rasterio.transform import Affine
@@ -60,15 +61,17 @@ def open_map(
     strip: int | None = None,
     legend: Legend = (),
 ) -> Iterator[DatasetWriter]:
-    """Open a GeoTIFF of one uint8 band for writing, 255 as no data.
+    """Open a Cloud-Optimised GeoTIFF of one uint8 band for writing, 255 as no data.
 
-    It gets its name when the block under ``with`` is left, and disappears if that fails.
+    It is tiled and gets overviews and its name when the block under ``with`` is left, and
+    disappears if that fails. Until then twice its space is needed on the disk.
 
     Args:
         path: The file.
         size: (height, width) in pixels.
         georeference: Where it lies; None where that is not known.
-        strip: Rows that are compressed together. Write in strips of that height, top down.
+        strip: Rows that are compressed together while the file is written. Write in strips of
+            that height, top down.
         legend: Of the classes. The file keeps colours and names (as tags ``class_<index>`` of the
             band); beside it come a ``.aux.xml``, from which GDAL reads names and a colour table
             without unused colours, and a ``.qml``, which QGIS takes for the style.
@@ -79,25 +82,40 @@ def open_map(
     place: dict[str, Any] = {}
     if georeference is not None:
         place = dict(crs=georeference.crs, transform=Affine(*georeference.transform))
-    with whole_file(path) as unfinished:
-        with _open(
-            unfinished,
-            'w',
-            driver='GTiff',
-            height=size[0],
-            width=size[1],
-            count=1,
-            dtype='uint8',
-            nodata=IGNORED,
-            compress='deflate',
-            bigtiff='IF_SAFER',
-            **({} if strip is None else dict(blockysize=strip)),
-            **place,
-        ) as raster:
-            if legend:
-                raster.write_colormap(1, {i: tuple(rgb) for i, (_, rgb) in enumerate(legend)})
-                raster.update_tags(1, **{f'class_{i}': name for i, (name, _) in enumerate(legend)})
-            yield raster
+    with whole_file(path) as finished:
+        strips = finished.with_name(f'{finished.stem}-strips{finished.suffix}')
+        try:
+            with _open(
+                strips,
+                'w',
+                driver='GTiff',
+                height=size[0],
+                width=size[1],
+                count=1,
+                dtype='uint8',
+                nodata=IGNORED,
+                compress='deflate',
+                bigtiff='IF_SAFER',
+                **({} if strip is None else dict(blockysize=strip)),
+                **place,
+            ) as raster:
+                if legend:
+                    raster.write_colormap(1, {i: tuple(rgb) for i, (_, rgb) in enumerate(legend)})
+                    raster.update_tags(
+                        1, **{f'class_{i}': name for i, (name, _) in enumerate(legend)}
+                    )
+                yield raster
+            # Seen from afar, a pixel has the most frequent of the classes under it.
+            rasterio.shutil.copy(
+                strips,
+                finished,
+                driver='COG',
+                compress='deflate',
+                bigtiff='IF_SAFER',
+                overview_resampling='mode' if legend else 'average',
+            )
+        finally:
+            strips.unlink(missing_ok=True)
         if legend:
             _write_xml(Path(f'{path}.aux.xml'), _gdal_legend(legend))
             _write_xml(Path(path).with_suffix('.qml'), _qgis_style(legend))

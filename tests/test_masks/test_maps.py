@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
+from rio_cogeo.cogeo import cog_validate
 
 from mmexact.masks.maps import join_windows, map_files, open_map, read_map
 from mmexact.masks.png import write_mask
@@ -29,7 +30,43 @@ def test_a_map_gets_its_name_when_it_is_complete(path):
         assert raster.read(1, masked=True).tolist() == [[0, 1], [1, None], [0, 0]]
         assert raster.transform == CORNER
         assert raster.crs.to_epsg() == 32633
-        assert raster.block_shapes == [(2, 2)]
+        assert raster.block_shapes == [(512, 512)]
+
+
+def test_a_map_is_a_cloud_optimised_geotiff_that_keeps_fields_from_afar(tmp_path):
+    # 2 x 2 pixels become one: three of Corn beat one of Other, and no data do not count.
+    tile = np.array([[1, 1, 255, 255], [1, 0, 255, 1]], np.uint8)
+    pixels = np.tile(tile, (300, 200))
+    with open_map(tmp_path / 'm.tif', pixels.shape, PLACE, 7, LEGEND) as raster:
+        for row in range(0, 600, 7):
+            raster.write(pixels[row : row + 7], 1, window=((row, min(row + 7, 600)), (0, 800)))
+    valid, errors, warned = cog_validate(tmp_path / 'm.tif', strict=True, quiet=True)
+    assert (valid, errors, warned) == (True, [], [])
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(map_files('m'))
+    np.testing.assert_array_equal(read_map(tmp_path / 'm.tif'), pixels)
+    with rasterio.open(tmp_path / 'm.tif') as raster:
+        assert raster.overviews(1) == [2]
+        assert (raster.read(1, out_shape=(300, 400)) == 1).all()
+
+
+def test_scores_are_averaged_from_afar(tmp_path):
+    with open_map(tmp_path / 's.tif', (600, 800), PLACE) as raster:
+        raster.write(np.tile(np.array([[40, 60], [80, 100]], np.uint8), (300, 400)), 1)
+    with rasterio.open(tmp_path / 's.tif') as raster:
+        assert (raster.read(1, out_shape=(300, 400)) == 70).all()
+
+
+def test_a_disk_that_is_full_leaves_no_map(tmp_path, monkeypatch):
+    def full(*args, **settings):
+        raise rasterio.errors.RasterioIOError('No space left on device')
+
+    monkeypatch.setattr(rasterio.shutil, 'copy', full)
+    with (
+        pytest.raises(rasterio.errors.RasterioIOError),
+        open_map(tmp_path / 'm.tif', (2, 2), legend=LEGEND) as raster,
+    ):
+        raster.write(np.zeros((1, 2, 2), np.uint8))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_gdal_knows_the_classes_and_no_other_colour(path, tmp_path):
