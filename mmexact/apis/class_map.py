@@ -9,6 +9,7 @@ from geopandas import GeoDataFrame
 from rasterio.features import rasterize
 from rasterio.transform import Affine
 
+from mmexact.gdal_files import open_gdal
 from mmexact.sits import IGNORED
 
 
@@ -25,7 +26,7 @@ class ClassMap:
     def __init__(self, path: str) -> None:
         self.path = path
         try:
-            with rasterio.open(path) as raster:
+            with open_gdal(path) as raster:
                 kind, self.crs = raster.dtypes[0], raster.crs
                 tags, self.transform = raster.tags(1), raster.transform
                 self.shape = raster.shape
@@ -40,7 +41,7 @@ class ClassMap:
 
     def strips(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield the first row and the values, uint8 (h, W), of one strip after the other."""
-        with rasterio.open(self.path) as raster:
+        with open_gdal(self.path) as raster:
             for row in range(0, self.shape[0], 512):
                 window = ((row, min(row + 512, self.shape[0])), (0, self.shape[1]))
                 yield row, raster.read(1, window=window)
@@ -70,7 +71,7 @@ class ClassMap:
         height, width = self.shape
         inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
         found = np.full(len(points), IGNORED, np.uint8)
-        with rasterio.open(self.path) as raster:
+        with open_gdal(self.path) as raster:
             places = points.geometry[inside]
             values = raster.sample(zip(places.x, places.y, strict=True), indexes=1)
             found[inside] = [value[0] for value in values]

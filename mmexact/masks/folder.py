@@ -137,9 +137,11 @@ class ResumableFolder:
         earlier: dict[str, Any] = {}
         if (self.path / MANIFEST).exists():
             earlier = read_manifest(self.path, kind)
-            for name in earlier.get('files', ()):
-                for part in str(name).split('/'):
+            earlier_files = [str(name) for name in earlier.get('files', ())]
+            for name in earlier_files:
+                for part in name.split('/'):
                     check_name(part, str(self.path / MANIFEST))
+            self._refuse_links(earlier_files)
             if overwrite:
                 for name in earlier.get('files', ()):
                     (self.path / name).unlink(missing_ok=True)
@@ -151,6 +153,7 @@ class ResumableFolder:
                 f'{self.path} holds something else than {kind}, for it has no {MANIFEST}: choose '
                 f'another folder'
             )
+        self._refuse_links(plan['files'])
         listed, planned = dict.fromkeys(earlier.get('files', ())), dict.fromkeys(plan['files'])
         for name in planned:
             if name not in listed and self.has(name):
@@ -164,6 +167,15 @@ class ResumableFolder:
         if any(earlier.get(key) != value for key, value in plan.items()):
             self.manifest = plan
             self._save(complete=False)
+
+    def _refuse_links(self, names: Iterable[str]) -> None:
+        """Refuse folders of these files that are symbolic links: they would lead elsewhere."""
+        for folder in {parent for name in names for parent in Path(name).parents}:
+            if folder != Path() and (self.path / folder).is_symlink():
+                raise FileExistsError(
+                    f'{self.path / folder} is a symbolic link, and may lead to other files: '
+                    f'remove it, or choose another folder'
+                )
 
     def _compare(self, kind: str, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         differing = [

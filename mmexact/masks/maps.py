@@ -15,6 +15,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetWriter
 from rasterio.transform import Affine
 
+from mmexact.gdal_files import open_gdal
 from mmexact.masks.folder import whole_file
 from mmexact.sits import IGNORED, Georeference, Window
 
@@ -152,7 +153,9 @@ def _open(path: str | os.PathLike[str], *args: Any, **settings: Any) -> Any:
     """Open a raster, without a warning where it does not say where it lies."""
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', NotGeoreferencedWarning)
-        return rasterio.open(path, *args, **settings)
+        if args:
+            return rasterio.open(path, *args, **settings)
+        return open_gdal(path)
 
 
 def _gdal_legend(legend: Legend) -> XML.Element:

@@ -242,3 +242,15 @@ def test_a_manifest_cannot_reach_other_folders(tmp_path, overwrite):
     with pytest.raises(ValueError, match=r"manifest\.json: '\.\.' cannot be the name of a file"):
         opened(tmp_path / 'out', overwrite=overwrite)
     assert precious.read_text() == 'mine'
+
+
+@pytest.mark.parametrize('overwrite', [False, True])
+def test_links_in_the_folder_are_not_followed(tmp_path, overwrite):
+    fill(opened(tmp_path / 'out'))
+    (tmp_path / 'out/deep').rename(tmp_path / 'elsewhere')
+    (tmp_path / 'out/deep').symlink_to(tmp_path / 'elsewhere', target_is_directory=True)
+    before = sorted(tmp_path.glob('elsewhere/*'))
+    assert before
+    with pytest.raises(FileExistsError, match=r'out/deep is a symbolic link'):
+        opened(tmp_path / 'out', overwrite=overwrite)
+    assert sorted(tmp_path.glob('elsewhere/*')) == before

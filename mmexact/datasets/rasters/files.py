@@ -14,6 +14,7 @@ from rasterio.io import DatasetReader
 from rasterio.transform import Affine
 from rasterio.windows import Window as RasterWindow
 
+from mmexact.gdal_files import open_gdal
 from mmexact.sits import Georeference, Window
 
 OPEN_FILES = 768
@@ -108,7 +109,7 @@ def open_raster(path: str, document: str = '') -> Raster:
 def _open(_process: int, path: str, document: str) -> Raster:
     try:
         with rasterio.Env(**OPTIONS):
-            file = rasterio.open(document or path)
+            file = rasterio.open(document) if document else open_gdal(path)
     except RasterioIOError as error:
         if not os.path.exists(path):
             raise FileNotFoundError(f'{os.path.abspath(path)}: no such raster') from None

@@ -19,6 +19,7 @@ from pyproj.exceptions import CRSError
 
 from mmexact.datasets.labels import read_table
 from mmexact.datasets.weak_labels.settings import LabelSettings
+from mmexact.gdal_files import check_vector
 
 TABLES = ('.csv', '.tsv', '.txt')
 """Suffixes of tables of points; any other file is read as a vector file."""
@@ -145,6 +146,7 @@ def _read_vector(
         about, total = geo['columns'][geometry], header.num_rows
         found, bounded = about.get('crs', 'OGC:CRS84'), 'covering' in about
     else:
+        check_vector(path)
         layer = _choose_layer(settings)
         info = pyogrio.read_info(path, layer=layer, force_feature_count=True)
         columns, found, total = list(info['fields']), info['crs'], info['features']

@@ -21,11 +21,12 @@ from tests.test_datasets.test_rasters.areas import build, describe, read
 def test_formats_of_gdal(tmp_path, driver, options):
     values = np.random.default_rng(0).integers(1, 9000, (2, 3, 70, 80)).astype(np.uint16)
     values[1, :, 5, 9] = 0
-    (tmp_path / 'series').mkdir()
+    ending = 'vrt' if driver == 'VRT' else 'x'
     for month, bands in enumerate(values, 1):
-        source = write_raster(tmp_path / 'plain' / f'2018{month:02}15.tif', bands, nodata=0)
-        copy_raster(source, tmp_path / 'series' / f'2018{month:02}15.x', driver=driver, **options)
-    dataset = build(tmp_path, 'series/*.x', dict(bands=[3, 1]), gaps='pad', window_size=10)
+        source = write_raster(tmp_path / 'series/plain' / f'2018{month:02}15.tif', bands, nodata=0)
+        name = f'series/2018{month:02}15.{ending}'
+        copy_raster(source, tmp_path / name, driver=driver, **options)
+    dataset = build(tmp_path, f'series/*.{ending}', dict(bands=[3, 1]), gaps='pad', window_size=10)
     info = dataset.get_data_info(0)
     assert info['georeference'].transform == CORNER[:6]
     assert rasterio.crs.CRS.from_wkt(info['georeference'].crs).to_epsg() == 32633
