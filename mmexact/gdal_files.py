@@ -51,6 +51,15 @@ def open_gdal(path: str | os.PathLike[str]) -> DatasetReader:
         return rasterio.open(path)
     _check_companions(path)
     if not path.lower().endswith('.vrt'):
+        # A header beside it could pass such a text off as raw pixels, until GDAL opens it again.
+        if os.path.isfile(path):
+            with open(path, 'rb') as file:
+                head = file.read(4096).lower()
+            if b'<vrtdataset' in head:
+                raise RasterioIOError(
+                    f'{path} is a VRT under another name; name it .vrt, or set {TRUSTED}=1 in the '
+                    f'environment if you trust it'
+                )
         try:
             return _open_with(SELF_CONTAINED, path)
         except RasterioIOError as error:

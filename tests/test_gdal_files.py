@@ -48,6 +48,14 @@ def test_a_tif_that_is_a_vrt_is_refused(folder, monkeypatch):
     assert open_gdal(path).read(1).tolist() == [[42, 43]]
 
 
+def test_a_header_beside_it_does_not_make_a_vrt_pixels(folder):
+    path = vrt(folder / 'a.tif', SIMPLE.format(name='../elsewhere.tif'))
+    header = 'ENVI\nsamples = 2\nlines = 1\nbands = 1\ndata type = 1\ninterleave = bsq\n'
+    (folder / 'a.hdr').write_text(header)
+    with pytest.raises(RasterioIOError, match=r'a\.tif is a VRT under another name'):
+        open_gdal(path)
+
+
 def test_a_vrt_may_refer_to_its_folder(folder):
     path = vrt(folder / 'a.vrt', SIMPLE.format(name='inside.tif'))
     assert open_gdal(path).read(1).tolist() == [[1, 2]]

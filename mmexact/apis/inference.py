@@ -109,7 +109,9 @@ class _BlockReader(Dataset[dict[str, Any]]):
         return len(self.blocks)
 
     def __getitem__(self, number: int) -> dict[str, Any]:
-        window = self.blocks[number].read
+        row, column, *size = self.blocks[number].read
+        top, left = self.info['window'][:2]  # blocks are planned from the corner of the scene
+        window = (top + row, left + column, *size)
         packed = self.pipeline(dict(self.info, window=window, size=window[2:], seg_fields=[]))
         found = tuple(packed['inputs'].shape[1:])
         if found != window[2:]:

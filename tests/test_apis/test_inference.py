@@ -140,6 +140,17 @@ def test_windows_that_overlap_are_blended(scene, tmp_path, overlap, block_window
     np.testing.assert_allclose(read(paths[1]), percent, atol=0.501)
 
 
+def test_a_part_of_a_scene_is_read_from_its_own_corner(scene, tmp_path, monkeypatch):
+    model, dataset = build(scene)
+    predict_scene(model, dataset, 0, tmp_path / 'whole.tif', overlap=0)
+    info = dict(dataset.get_data_info(0), window=(4, 4, 4, 4), size=(4, 4))
+    monkeypatch.setattr(dataset, 'get_data_info', lambda index: info)
+    predict_scene(model, dataset, 0, tmp_path / 'part.tif', overlap=0)
+    # Rows 4 and 5 of the whole lie in no other window than that of the part.
+    part, whole = read(tmp_path / 'part.tif'), read(tmp_path / 'whole.tif')
+    np.testing.assert_array_equal(part[:2], whole[4:6, 4:8])
+
+
 def test_the_map_lies_where_the_series_lies(scene, tmp_path):
     predict_scene(*build(scene), 0, tmp_path / 'map.tif')
     with rasterio.open(tmp_path / 'map.tif') as raster:

@@ -90,7 +90,7 @@ def test_operations_of_the_temporal_encoder_by_hand():
     # One location of 8 tokens, 6 dates and 2 classes; D 64, 4 heads of 16, MLP 4 x 64, 4 blocks.
     case = Case(**SMALL | dict(window=2, batch=1, dates=6))
     settings = case.config.backbone
-    assert settings.temporal_depth, settings.mlp_ratio == (4, 4)
+    assert (settings.temporal_depth, settings.mlp_ratio) == (4, 4)
     per_token = 3 * 64 * 64 + 64 * 64 + 2 * 64 * 256 + 2 * 8 * 64
     assert encoder_flops(case) == 3 * 2 * 8 * 4 * per_token
 
