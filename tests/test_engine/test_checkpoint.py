@@ -123,9 +123,7 @@ def trained(tmp_path_factory):
     return cfg, path
 
 
-def test_a_training_goes_on_without_running_the_config_in_its_checkpoint(
-    trained, tmp_path, monkeypatch
-):
+def test_a_training_goes_on_without_running_the_config_in_its_checkpoint(trained, tmp_path):
     cfg, path = trained
     content = torch.load(path, weights_only=False)
     assert content['meta']['cfg']
@@ -163,10 +161,13 @@ def test_the_plugin_reads_for_mmengine():
         assert CheckpointLoader._schemes[scheme] is engine.load_for_mmengine
 
 
-def test_a_trusted_file_is_read_with_a_warning(tmp_path, monkeypatch, caplog):
+def test_a_trusted_file_is_read_with_a_warning(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr('mmexact.engine.checkpoint.print_log', lambda text, *_: said.append(text))
     path = save(tmp_path / 'old.pth', state_dict={}, extra=Elsewhere(tmp_path / 'touched'))
     monkeypatch.setenv(TRUSTED, '1')
     read_checkpoint(path)
     assert (tmp_path / 'touched').exists()
+    assert 'it can run anything on this machine' in said[0]
     with pytest.raises(FileNotFoundError, match='no such checkpoint file'):
         load_checkpoint(nn.Linear(2, 1), str(tmp_path / 'none.pth'))
