@@ -4,7 +4,7 @@ from mmexact.datasets.batches import sits_collate
 from mmexact.datasets.mtlcc import MTLCCDataset
 from mmexact.datasets.pastis import PASTIS24Dataset, PASTISDataset
 from mmexact.datasets.rasters import RasterSeriesDataset
-from mmexact.datasets.samplers import SeriesLengthBatchSampler
+from mmexact.datasets.samplers import SeededSampler, SeriesLengthBatchSampler
 from mmexact.datasets.sits_dataset import SITSDataset
 from mmexact.datasets.transforms import (
     LoadSITS,
@@ -23,6 +23,7 @@ __all__ = [
     'PackSITSInputs',
     'RasterSeriesDataset',
     'SITSDataset',
+    'SeededSampler',
     'SeriesLengthBatchSampler',
     'sits_collate',
 ]

@@ -1,13 +1,35 @@
-"""Batches of series of similar length, so that little of them is padding."""
+"""Which windows a training sees: draws that can be repeated, batches with little padding."""
 
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
 import numpy as np
-import torch
+from mmengine.dataset import InfiniteSampler
 from mmengine.registry import DATA_SAMPLERS
 from torch.utils.data import BatchSampler, Sampler
+
+
+class Draw(int):
+    """Index of a window, with the seed of what is random in loading it."""
+
+    seed: tuple[int, int]
+
+
+@DATA_SAMPLERS.register_module()
+class SeededSampler(InfiniteSampler):
+    """MMEngine's ``InfiniteSampler`` for training that can be repeated.
+
+    A :class:`~mmexact.datasets.sits_dataset.SITSDataset` seeds the transforms of a window by the
+    sampler's seed and the number of the draw, so that they are the same whatever the number of
+    workers, and in a training that was interrupted.
+    """
+
+    def _infinite_indices(self) -> Iterator[int]:
+        for number, index in enumerate(super()._infinite_indices()):
+            draw = Draw(index)
+            draw.seed = (self.seed, number)
+            yield draw
 
 
 @DATA_SAMPLERS.register_module()
@@ -55,6 +77,14 @@ class SeriesLengthBatchSampler(BatchSampler):
         if num_dates is not None:
             self.lengths = self.lengths.clip(max=num_dates)
 
+        self.number = self.started = 0
+
+    def skip(self, batches: int) -> None:
+        """Begin after so many batches, where the sampler has a ``skip`` as MMEngine's do."""
+        sampler: Any = self.sampler
+        self.number, self.started = divmod(batches, self.pool)
+        sampler.skip(self.number * self.pool * self.batch_size)
+
     def __iter__(self) -> Iterator[list[int]]:
         indices = iter(self.sampler)
         while pooled := list(islice(indices, self.pool * self.batch_size)):
@@ -67,4 +97,7 @@ class SeriesLengthBatchSampler(BatchSampler):
             ]
             if self.drop_last and len(batches[-1]) < self.batch_size:
                 batches.pop()
-            yield from (batches[number] for number in torch.randperm(len(batches)).tolist())
+            rng = np.random.default_rng([getattr(self.sampler, 'seed', 0), self.number])
+            order = rng.permutation(len(batches))[self.started :]
+            self.number, self.started = self.number + 1, 0
+            yield from (batches[number] for number in order)

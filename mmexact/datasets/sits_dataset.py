@@ -2,10 +2,12 @@
 
 import copy
 import os
+import random
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.dataset import Compose
 from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
@@ -13,6 +15,7 @@ from mmseg.registry import DATASETS
 
 from mmexact.datasets.labels import check_ids, read_ids, read_image_labels
 from mmexact.datasets.reader import PatchReader
+from mmexact.datasets.samplers import Draw
 from mmexact.datasets.transforms.loading import LoadSITSAnnotations
 from mmexact.datasets.windows import presence, window_grid
 from mmexact.masks import check_name, open_masks
@@ -201,6 +204,15 @@ class SITSDataset(BaseSegDataset):
             except (FileNotFoundError, ValueError):
                 self._fully_initialized: bool = False
                 raise
+
+    def __getitem__(self, idx: int) -> dict[str, Any]:
+        """Load a window; what is random in that follows from the draw, if it is one."""
+        if isinstance(idx, Draw):
+            words = np.random.SeedSequence(idx.seed).generate_state(3)
+            random.seed(int(words[0]))
+            np.random.seed(words[1])
+            torch.default_generator.manual_seed(int(words[2]))
+        return super().__getitem__(idx)
 
     def get_data_info(self, idx: int) -> dict[str, Any]:
         """Return an entry of the data list with what its patch and the dataset know besides."""

@@ -4,6 +4,8 @@ import logging
 import os
 import pickle
 import re
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import torch
 from mmengine.logging import HistoryBuffer, print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import CheckpointLoader
-from torch import nn
+from torch import Tensor, nn
 
 from mmexact.plain_numpy import STAND_INS
 
@@ -72,6 +74,7 @@ def _unpickle(path: Path, map_location: Any = 'cpu') -> Any:
             logging.WARNING,
         )
         return torch.load(path, map_location=map_location, weights_only=False)
+    _check_sums(path)
     try:
         with torch.serialization.safe_globals(ADMITTED):
             return torch.load(path, map_location=map_location, weights_only=True)
@@ -82,6 +85,19 @@ def _unpickle(path: Path, map_location: Any = 'cpu') -> Any:
             f'own that holds other objects is read with {TRUSTED}=1 in the environment, which runs '
             f'whatever is in it'
         ) from error
+
+
+def _check_sums(path: Path) -> None:
+    """Check the sums that ``torch.save`` puts beside all it writes, and does not look at again."""
+    if not zipfile.is_zipfile(path):
+        return  # torch knows what it is
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        raise ValueError(f'{path}: is damaged ({error})') from error
+    if damaged is not None:
+        raise ValueError(f'{path}: is damaged: {damaged} is not what was written')
 
 
 def load_for_mmengine(filename: str, map_location: Any = None) -> Any:
@@ -127,13 +143,28 @@ def load_weights(model: nn.Module, path: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is no checkpoint, or one of another model: names or shapes differ.
+        ValueError: The file is no checkpoint, one of another model (names or shapes differ), or
+            has weights that are not finite.
     """
     checkpoint = read_checkpoint(path)
-    bare: Any = model
-    while is_model_wrapper(bare) or isinstance(bare, BaseTTAModel):
-        bare = bare.module
-    ours, theirs = bare.state_dict(), checkpoint['state_dict']
+    check_weights(model, checkpoint['state_dict'], path)
+    _bare(model).load_state_dict(checkpoint['state_dict'])
+    return checkpoint
+
+
+def check_weights(model: nn.Module, theirs: Mapping[str, Tensor], path: str | Path) -> None:
+    """Check that weights are those of a model, and numbers.
+
+    Args:
+        model: The model, possibly in a wrapper as for :func:`load_weights`.
+        theirs: A state dict.
+        path: Where it was read, for the message.
+
+    Raises:
+        ValueError: Names or shapes differ, or there are weights that are not finite.
+    """
+    bare = _bare(model)
+    ours = bare.state_dict()
     problems = []
     if missing := sorted(ours.keys() - theirs.keys()):
         problems.append(f'{len(missing)} weights are missing ({_few(missing)})')
@@ -151,8 +182,17 @@ def load_weights(model: nn.Module, path: str | Path) -> dict[str, Any]:
             f'{path} is a checkpoint of another model than {type(bare).__name__} as the config '
             f'describes it: {"; ".join(problems)}. Test with the config it was trained with'
         )
-    bare.load_state_dict(theirs)
-    return checkpoint
+    if lost := [name for name, value in theirs.items() if not value.isfinite().all()]:
+        raise ValueError(
+            f'{path}: {len(lost)} weights hold NaN or infinity ({_few(lost)}): the training went '
+            f'wrong before it was saved; go back to an earlier checkpoint'
+        )
+
+
+def _bare(model: Any) -> Any:
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
 
 
 def _reason(error: Exception) -> str:

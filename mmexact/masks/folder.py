@@ -61,6 +61,8 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     unfinished = path.with_name(f'{path.name}.{secrets.token_hex(4)}{PART}')
     try:
         yield unfinished
+        with unfinished.open('rb+') as file:  # a power failure would leave the name, but not this
+            os.fsync(file.fileno())
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -77,6 +77,26 @@ def test_truncated_file_is_named(tmp_path, kept):
         read_checkpoint(path)
 
 
+def test_a_single_flipped_bit_is_noticed(tmp_path):
+    path = save(tmp_path / 'flipped.pth', state_dict=nn.Linear(50, 50).state_dict())
+    content = path.read_bytes()
+    start = content.index(read_checkpoint(path)['state_dict']['weight'].numpy().tobytes())
+    for place in (start, start + 5000, start + 9999):
+        damaged = bytearray(content)
+        damaged[place] ^= 16
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r'flipped\.pth: is damaged: .*data/0 is not what'):
+            read_checkpoint(path)
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    model = nn.Linear(2, 2)
+    state = dict(model.state_dict(), bias=torch.tensor([0.0, float('nan')]))
+    path = save(tmp_path / 'lost.pth', state_dict=state)
+    with pytest.raises(ValueError, match=r'lost\.pth: 1 weights hold NaN or infinity \(bias\)'):
+        load_weights(model, path)
+
+
 def test_missing_file_and_other_content(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'none\.pth: no such checkpoint file'):
         read_checkpoint(tmp_path / 'none.pth')

@@ -35,7 +35,7 @@ train_dataloader = dict(
     num_workers=4,
     persistent_workers=True,
     drop_last=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
+    sampler=dict(type='SeededSampler'),
     dataset=dict(**tiles, split=train_split),
 )
 val_dataloader = dict(

@@ -36,7 +36,7 @@ train_dataloader = dict(
     collate_fn=dict(type='sits_collate'),
     persistent_workers=True,
     drop_last=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
+    sampler=dict(type='SeededSampler'),
     dataset=dict(**windows, folds=train_folds),
 )
 val_dataloader = dict(

@@ -10,7 +10,7 @@ train_dataloader = dict(
     batch_size=8,
     num_workers=1,
     persistent_workers=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
+    sampler=dict(type='SeededSampler'),
     dataset=dict(type='RasterSeriesDataset'),
 )
 val_dataloader = dict(
