@@ -5,7 +5,7 @@ random and goes on with --resume. Then all that the last checkpoints hold (weigh
 optimizer, schedules) and the logged losses and scores are compared, bit for bit. Exits with 1
 where they differ.
 
-    python tools/benchmarks/check_resume.py configs/exact/cls_demo.py --cfg-options train_cfg.max_iters=40
+    python tools/benchmarks/check_resume.py CONFIG --cfg-options train_cfg.max_iters=40
 """
 
 import json
@@ -105,7 +105,7 @@ class Training:
 
 
 def differences(one: Any, other: Any, name: str = '') -> Iterator[str]:
-    """Yield the names of what differs in two nested values, by a single bit of a tensor at least."""
+    """Yield the names of what differs in two nested values, by a single bit at least."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         for key in [*one, *(key for key in other if key not in one)]:
             yield from differences(one.get(key), other.get(key), f'{name}.{key}')
