@@ -103,7 +103,7 @@ def generate(
     if select_among is not None:
         checkpoint = choose(runner, [checkpoint, *select_among])
         chosen_by = 'pixel labels, with the checkpoint (the protocol of the paper)'
-    load_weights(runner.model, checkpoint)
+    load_weights(runner.model, checkpoint, runner.test_dataloader.dataset)
     hook = PseudoLabelHook(out_dir, score_chosen_by=chosen_by, overwrite=overwrite, amp=amp)
     evaluator = runner.build_evaluator(cfg.test_evaluator) if cfg.get('test_evaluator') else None
     scores = hook.map_windows(runner, cfg.test_dataloader, evaluator)

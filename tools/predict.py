@@ -70,8 +70,8 @@ def predict(cfg: Config, args: Namespace, out_dir: Path) -> dict[str, Any]:
     Returns:
         The manifest of the folder, with the ``pixels`` of each patch by class.
     """
-    model = load_segmentor(cfg, args.checkpoint)
     dataset = build_scenes(cfg)
+    model = load_segmentor(cfg, args.checkpoint, scenes=dataset)
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
     blocks = [len(plan_blocks(model, info, args.overlap, args.block_windows)) for info in infos]
     names = [info['sample_id'] for info in infos]

@@ -32,7 +32,7 @@ def main() -> None:
     # Loaded by us: MMEngine only warns of weights that are missing or left over.
     cfg.load_from, cfg.resume = None, False
     runner = Runner.from_cfg(cfg)
-    checkpoint = load_weights(runner.model, args.checkpoint)
+    checkpoint = load_weights(runner.model, args.checkpoint, runner.test_dataloader.dataset)
     runner.call_hook('after_load_checkpoint', checkpoint=checkpoint)
     runner.test()
 

@@ -42,17 +42,21 @@ WINDOWS_AT_ONCE = 8
 """Windows that go through the model together."""
 
 
-def load_segmentor(cfg: Config, checkpoint: str, device: str | None = None) -> EncoderDecoder:
+def load_segmentor(
+    cfg: Config, checkpoint: str, device: str | None = None, scenes: SITSDataset | None = None
+) -> EncoderDecoder:
     """Build the segmentor of a config with trained weights, ready to predict.
 
     Args:
         cfg: Config of a segmentor; not modified.
         checkpoint: Its weights.
         device: Where to put it, such as 'cuda:0'; by default the GPU if there is one.
+        scenes: What it is to map, from :func:`build_scenes`; None where that is not known yet.
 
     Raises:
         FileNotFoundError: There is no such checkpoint.
-        ValueError: The config describes no segmentor, or the checkpoint is of another model.
+        ValueError: The config describes no segmentor, the checkpoint is of another model, or
+            was trained on other data than the scenes.
     """
     kind = MODELS.get(cfg.model.type)
     if kind is not None and issubclass(kind, ExactClassifier):
@@ -64,7 +68,7 @@ def load_segmentor(cfg: Config, checkpoint: str, device: str | None = None) -> E
     if kind is None or not issubclass(kind, EncoderDecoder):
         raise ValueError(f'model.type={cfg.model.type!r}; expected a segmentor: EncoderDecoder')
     model = init_model(copy.deepcopy(cfg), device=device or get_device())
-    load_weights(model, checkpoint)
+    load_weights(model, checkpoint, scenes)
     return model
 
 

@@ -33,7 +33,7 @@ def map_array(path: str, ahead: bool = False) -> np.ndarray:
         if ahead and hasattr(os, 'posix_fadvise'):  # Linux has it
             with open(path, 'rb') as file:
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
-        return np.lib.format.open_memmap(path, mode='r')
+        array = np.lib.format.open_memmap(path, mode='r')
     except FileNotFoundError:
         raise FileNotFoundError(
             f'{os.path.abspath(path)}: no such file; is the download complete?'
@@ -43,6 +43,9 @@ def map_array(path: str, ahead: bool = False) -> np.ndarray:
             f'{path}: not a complete .npy array ({os.path.getsize(path)} bytes, {error}); download '
             f'it again'
         ) from None
+    if array.dtype.kind not in 'biuf':
+        raise ValueError(f'{path}: holds values of type {array.dtype}; expected real numbers')
+    return array
 
 
 def save_array(path: str | os.PathLike[str], array: np.ndarray) -> None:

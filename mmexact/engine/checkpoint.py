@@ -15,6 +15,7 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
+from mmexact.engine.training_data import check_data
 from mmexact.plain_numpy import STAND_INS
 
 
@@ -131,12 +132,13 @@ def load_for_mmengine(filename: str, map_location: Any = None) -> Any:
 CheckpointLoader.register_scheme(['', 'http://', 'https://'], load_for_mmengine, force=True)
 
 
-def load_weights(model: nn.Module, path: str | Path) -> dict[str, Any]:
+def load_weights(model: nn.Module, path: str | Path, dataset: Any = None) -> dict[str, Any]:
     """Load a checkpoint into a model, all of it or nothing.
 
     Args:
         model: The model, possibly in MMEngine's data-parallel or test-time-augmentation wrapper.
         path: The checkpoint file, see :func:`read_checkpoint`.
+        dataset: What the model is to be used on; None where that does not matter.
 
     Returns:
         The whole checkpoint.
@@ -144,10 +146,12 @@ def load_weights(model: nn.Module, path: str | Path) -> dict[str, Any]:
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: The file is no checkpoint, one of another model (names or shapes differ), or
-            has weights that are not finite.
+            has weights that are not finite; or the data are others than it was trained on.
     """
     checkpoint = read_checkpoint(path)
     check_weights(model, checkpoint['state_dict'], path)
+    if dataset is not None:
+        check_data(checkpoint, dataset, _bare(model), path)
     _bare(model).load_state_dict(checkpoint['state_dict'])
     return checkpoint
 

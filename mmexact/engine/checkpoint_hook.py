@@ -11,11 +11,13 @@ from mmengine.dist import get_rank, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from mmexact.datasets.samplers import SeriesLengthBatchSampler
 from mmexact.engine.checkpoint import check_weights, read_checkpoint
+from mmexact.engine.training_data import describe_data
 from mmexact.masks.folder import PART, config_digest, whole_file
 
 SETTINGS = ('model', 'train_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg')
@@ -113,8 +115,17 @@ class ResumableCheckpointHook(CheckpointHook):
         torch.manual_seed(int(words[2]) << 32 | int(words[3]))
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Note what the training depends on."""
+        """Note what the training depends on and was made of.
+
+        Raises:
+            ValueError: Weights are not finite.
+        """
+        model: Any = runner.model
+        model = model.module if is_model_wrapper(model) else model
         checkpoint['meta']['settings'] = _digests(runner)
+        dataset = runner.train_dataloader.dataset
+        checkpoint['meta']['trained_on'] = describe_data(dataset, model)
+        check_weights(model, checkpoint['state_dict'], 'the checkpoint that is due')
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
         """Save, and only then remove the oldest, which MMEngine does the other way round."""

@@ -1,9 +1,10 @@
-"""Mistakes in a segmentor's config, found before or at its first step, by the key to change."""
+"""Mistakes in a config or in data, found before, at the first or at the step that they spoil."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
+import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
@@ -105,7 +106,8 @@ class SegmentorCheckHook(Hook):
     """Checks that a segmentor fits its data, with messages that name the config key.
 
     Before training, validation and test the classes of all heads are compared with those of the
-    dataset; at the first batch, the channels of a 2-D backbone's first layer with the data's.
+    dataset; at the first batch, the channels of a 2-D backbone's first layer with the data's. A
+    training, of a classifier too, ends at the first loss that is not finite.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -119,6 +121,29 @@ class SegmentorCheckHook(Hook):
     def before_test(self, runner: Runner) -> None:
         """Check the model against the test data."""
         self._check(runner, runner.test_dataloader)
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Stop where a loss is NaN or infinite; the last checkpoint is from before.
+
+        Raises:
+            ValueError: It is.
+        """
+        values = {name: torch.as_tensor(value).detach() for name, value in (outputs or {}).items()}
+        lost = [name for name, value in values.items() if not value.isfinite().all()]
+        if lost:
+            samples = (data_batch or {}).get('data_samples', ())
+            ids = [str(sample.get('sample_id')) for sample in samples]
+            raise ValueError(
+                f'iteration {runner.iter + 1}: {", ".join(lost)} not finite. The windows of this '
+                f'batch: {", ".join(ids)}. Look for extreme values in them, or lower the learning '
+                f'rate (optim_wrapper.optimizer.lr)'
+            )
 
     def _check(self, runner: Runner, dataloader: Any) -> None:
         model = _bare(runner.model)

@@ -100,6 +100,22 @@ def draw_occurrences(
     return np.concatenate(places), np.repeat([1, 0], [len(found) for found in places])
 
 
+def occurrence_to_crop(occurs: np.ndarray) -> np.ndarray:
+    """Turn the probability that a pixel is of a window with a crop into that of the crop itself.
+
+    What is no crop c looks alike in windows with c (density f) and without (g), where as many
+    pixels of both were learned from. Of the pixels of windows with c that look like this one, the
+    share g / f is therefore no c, and f / (f + g) is what was learned.
+
+    Args:
+        occurs: (P,) f / (f + g), 0..1.
+
+    Returns:
+        (P,) 1 - g / f, 0..1.
+    """
+    return np.clip(2 - 1 / np.maximum(occurs, 0.5), 0, 1)
+
+
 class CrossFit:
     """Judges the pixels of each half of the windows by what was learned in the other one.
 
@@ -132,41 +148,40 @@ class CrossFit:
             )
             yield from zip(windows.tolist(), judged, strict=True)
 
-    def plant(self, masks: WindowMasks, named: np.ndarray, seed: int) -> WindowMasks:
-        """Give crops a start in windows that are named for them, but whose masks hardly have them.
+    def find_crops(
+        self, starts: np.ndarray, present: np.ndarray, crops: range, seed: int
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Tell pixels of windows with a crop from those without; yield what that says of each.
 
-        It is made from image-level labels alone: a classifier tells pixels of windows with a crop
-        from pixels of windows without it, and what looks most like the former is the crop.
+        See :func:`occurrence_to_crop`. Image-level labels alone are learned from.
 
         Args:
-            masks: The masks.
-            named: (N, C) bool, crops that image-level labels name.
+            starts: (N + 1,) where the pixels of each window begin.
+            present: (N, C) bool, classes that may occur in a window.
+            crops: Which of the classes.
             seed: Of everything random.
 
-        Returns:
-            New masks.
+        Yields:
+            A window's number, and the probability of each class (h * w, C) float32, NaN where
+            there is nothing to tell it by: all windows have it, or none does.
         """
-        planted = masks.copy()
-        lacking = np.zeros_like(named)
-        for number in range(len(named)):
-            lacking[number, masks.lacking(number, named[number])] = True
         for half in (0, 1):
-            (windows,) = np.nonzero((self.halves == half) & lacking.any(1))
-            others, rng = self.halves != half, np.random.default_rng([seed, half])
-            forests = {}
-            for number in np.flatnonzero(lacking[windows].any(0)).tolist():
-                groups = others & named[:, number], others & ~named[:, number]
-                if not all(group.any() for group in groups):
-                    continue
-                places, occurs = draw_occurrences(masks.starts, *groups, rng)
-                forests[number] = self._grow(masks, places, occurs, rng)
+            learned, judged = self.halves != half, self.halves == half
+            rng, forests = np.random.default_rng([seed, half]), {}
+            for number in crops:
+                groups = learned & present[:, number], learned & ~present[:, number]
+                if present[judged, number].any() and all(group.any() for group in groups):
+                    places, occurs = draw_occurrences(starts, *groups, rng)
+                    forests[number] = self._grow(starts, places, occurs, rng)
+            (windows,) = np.nonzero(judged)
             for window, pixels in zip(windows.tolist(), self._read(windows), strict=True):
-                scores = np.zeros((len(pixels), self.num_classes), np.float32)
-                for number, forest in forests.items():
-                    if lacking[window, number]:
-                        scores[:, number] = self._predict(forest, pixels, 2)[:, 1]
-                planted.grant(window, named[window], scores)
-        return planted
+                found = np.full((len(pixels), self.num_classes), np.nan, np.float32)
+                for number in np.flatnonzero(present[window]).tolist():
+                    if number in forests:
+                        occurs = self._predict(forests[number], pixels, 2)[:, 1]
+                        found[:, number] = occurrence_to_crop(occurs)
+                found[np.isnan(pixels[:, 0])] = np.nan
+                yield window, found
 
     def _fit(self, masks: WindowMasks, half: int, rng: np.random.Generator) -> ExtraTreesClassifier:
         places = draw_pixels(masks, self.halves != half, self.num_classes, rng)
@@ -174,18 +189,18 @@ class CrossFit:
         here = draw_pixels(masks, self.halves == half, self.num_classes, rng)
         alone = here[~np.isin(masks.classes[here], learned)]
         places = np.concatenate([places, alone])
-        return self._grow(masks, places, masks.classes[places], rng)
+        return self._grow(masks.starts, places, masks.classes[places], rng)
 
     def _grow(
-        self, masks: WindowMasks, places: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+        self, starts: np.ndarray, places: np.ndarray, labels: np.ndarray, rng: np.random.Generator
     ) -> ExtraTreesClassifier:
         """Fit trees to the pixels at ``places``."""
         order = np.argsort(places, kind='stable')
         places, labels = places[order], labels[order]
-        windows = np.searchsorted(masks.starts, places, 'right') - 1
+        windows = np.searchsorted(starts, places, 'right') - 1
         used, first = np.unique(windows, return_index=True)
         rows = [
-            pixels[chosen - masks.starts[window]]
+            pixels[chosen - starts[window]]
             for window, chosen, pixels in zip(
                 used, np.split(places, first[1:]), self._read(used), strict=True
             )

@@ -15,14 +15,17 @@ from mmexact.datasets.sits_dataset import SITSDataset
 from mmexact.masks import PseudoMaskWriter, config_digest, open_masks, whole_file
 from mmexact.refinement.cross_fit import CrossFit
 from mmexact.refinement.pixel_series import PixelSeries
-from mmexact.refinement.rounds import Round, run_round
+from mmexact.refinement.rounds import Round, run_round, start_masks
 from mmexact.refinement.window_masks import WindowMasks, score_masks
 
-ROUNDS = 6
-"""Most rounds; fewer where the masks stop getting better."""
+ROUNDS = 3
+"""Rounds after the start; fewer where the masks get worse."""
 
-RISE = 0.002
-"""Agreement that a round has to gain for another one to follow."""
+FALL = 0.005
+"""Agreement that is lost where a round makes masks worse; less comes and goes with the halves."""
+
+RECIPE = 2
+"""Number of this way to refine: masks made in another way are not taken for finished."""
 
 ALIKE = 0.3
 """Likeness of two classes from which on they are named."""
@@ -110,8 +113,8 @@ class MaskRefiner:
         Args:
             out_dir: Folder of the refined masks. An interrupted run goes on after the last round
                 that it finished there.
-            rounds: Most rounds. They end earlier when the agreement with image-level labels rises
-                by less than :data:`RISE`; a round in which it falls does not count.
+            rounds: How many. They end earlier when the agreement with image-level labels falls by
+                more than :data:`FALL`; a round in which it does so does not count.
             seed: Of everything random.
             overwrite: Replace the masks that are there.
             score: Score the masks against the pixel labels of the dataset.
@@ -132,6 +135,7 @@ class MaskRefiner:
             image_labels=config_digest(self.present.tolist()),
             rounds=rounds,
             seed=seed,
+            recipe=RECIPE,
         )
         writer = PseudoMaskWriter(out, inputs, self.infos, self.dataset.metainfo, overwrite)
         if overwrite:  # rounds of an interrupted run may be those of other masks
@@ -162,9 +166,14 @@ class MaskRefiner:
                 records = json.loads(str(stored['records']))
         cross_fit = CrossFit(PixelSeries(self.dataset), self.present, self.num_workers)
         if not records:
-            masks = cross_fit.plant(masks, self.named, seed)
-        while len(records) < rounds and _gain(records) >= RISE:
-            print_log(f'round {len(records) + 1} of at most {rounds}', 'current')
+            print_log('pixels of windows with and without each crop', 'current')
+            bar = ProgressBar(len(self.infos))
+            masks = start_masks(
+                cross_fit, masks, self.present, self.dataset.background, seed, bar.update
+            )
+            print()
+        while len(records) < rounds and not _lost(records):
+            print_log(f'round {len(records) + 1} of {rounds}', 'current')
             start = time.monotonic()
             bar = ProgressBar(len(self.infos))
             result = run_round(
@@ -183,7 +192,7 @@ class MaskRefiner:
                 f'agreement with image-level labels {result.agreement:.1%}, changed pixels '
                 f'{result.changed:.1%}', 'current',
             )  # fmt: skip
-            if _gain(records) > 0:
+            if not _lost(records):
                 masks = result.masks
             with whole_file(state) as unfinished, unfinished.open('wb') as file:
                 np.savez(
@@ -202,8 +211,7 @@ class MaskRefiner:
         ]
 
 
-def _gain(records: Sequence[dict[str, Any]]) -> float:
-    """By how much the agreement rose in the last round; 1 if there was none before."""
-    if len(records) < 2:
-        return 1.0
-    return records[-1]['agreement'] - records[-2]['agreement']
+def _lost(records: Sequence[dict[str, Any]]) -> bool:
+    """Whether the agreement has fallen in the last round."""
+    agreements = [record['agreement'] for record in records]
+    return bool(records) and agreements[-1] < max(agreements) - FALL

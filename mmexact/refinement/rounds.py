@@ -32,6 +32,56 @@ class Round:
     likeness: np.ndarray
 
 
+DOUBT = 10
+"""How many times less a pixel is trusted of which the masks say something else."""
+
+
+def start_masks(
+    cross_fit: CrossFit,
+    masks: WindowMasks,
+    present: np.ndarray,
+    background: bool,
+    seed: int,
+    after_window: Callable[[], Any] = lambda: None,
+) -> WindowMasks:
+    """Make the masks that rounds start from: what image-level labels say of single pixels.
+
+    The probability of a crop is that of :meth:`CrossFit.find_crops`, that of the background what
+    all crops of the window leave to it. The given masks decide where these say nothing, and
+    elsewhere which pixels are trusted. So their background score hardly matters.
+
+    Args:
+        cross_fit: Judges pixels.
+        masks: Masks of the spatial view.
+        present: (N, C) bool, classes that may occur in a window.
+        background: Whether class 0 is the background.
+        seed: Of everything random.
+        after_window: Called when a window has been judged.
+    """
+    made = WindowMasks.like(masks.starts)
+    crops = range(int(background), present.shape[1])
+    for window, found in cross_fit.find_crops(masks.starts, present, crops, seed):
+        here, may = masks.window(window), present[window]
+        given = masks.classes[here]
+        told = ~np.isnan(found).all(1)
+        by_masks = given[:, None] == np.arange(len(may))
+        scores = np.where(np.isnan(found), by_masks, found) * may
+        if background:
+            scores[:, 0] = np.prod(1 - scores[:, crops.start :], 1)
+            told |= ~may[crops.start :].any()
+        best = scores.argmax(1)
+        sure = 255 * confidence(torch.from_numpy(scores).T[..., None])[:, 0].numpy()
+        told &= scores.max(1) > 0
+        made.classes[here] = np.where(told, best, given)
+        sure = np.where(given == best, sure, sure / DOUBT).round()
+        made.confidence[here] = np.where(told, sure, masks.confidence[here])
+        may = may.copy()
+        may[: crops.start] = False
+        made.grant(window, may, scores)
+        after_window()
+    return made
+
+
 def run_round(
     cross_fit: CrossFit,
     masks: WindowMasks,

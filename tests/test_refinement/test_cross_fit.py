@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 
 from mmexact.refinement import cross_fit
-from mmexact.refinement.cross_fit import CrossFit, draw_occurrences, draw_pixels, halve
+from mmexact.refinement.cross_fit import (
+    CrossFit,
+    draw_occurrences,
+    draw_pixels,
+    halve,
+    occurrence_to_crop,
+)
 from mmexact.refinement.pixel_series import PixelSeries
+from mmexact.refinement.rounds import start_masks
 from mmexact.refinement.window_masks import WindowMasks
 from tests.fields import SIDE, Fields, truth
 
@@ -66,6 +73,12 @@ def test_every_class_gives_as_many_pixels_and_sure_ones_first(monkeypatch):
     assert (drawn % 2).mean() > 0.9
     drawn = draw_pixels(masks, np.array([False, True]), 3, np.random.default_rng(0))
     assert drawn.min() >= 700
+
+
+def cut(dataset: Fields, number: int) -> tuple[slice, slice]:
+    """Where a window lies in its patch."""
+    row, column, height, width = dataset.get_data_info(number)['window']
+    return slice(row, row + height), slice(column, column + width)
 
 
 def true_masks(dataset: Fields) -> WindowMasks:
@@ -146,3 +159,53 @@ def test_pixels_are_drawn_evenly_with_and_without_a_class():
     places, occurs = draw_occurrences(starts, with_it, without, np.random.default_rng(0))
     assert sorted(places) == list(range(30))
     assert (occurs == (places < 10)).all()
+
+
+def test_what_is_not_there_without_a_crop_is_the_crop():
+    # Half of what looks so is in windows without it: 1 - 1. A quarter: 1 - 1/3. None: 1.
+    found = occurrence_to_crop(np.array([0.5, 0.75, 1.0, 0.2, 0.0]))
+    np.testing.assert_allclose(found, [0, 2 / 3, 1, 0, 0])
+
+
+def test_image_level_labels_tell_crops_of_single_pixels():
+    dataset = Fields(patches=16)
+    present = np.array([[True, *dataset.get_data_info(n)['gt_score']] for n in range(64)], bool)
+    fit, masks = CrossFit(PixelSeries(dataset), present), true_masks(dataset)
+    found = dict(fit.find_crops(masks.starts, present, range(1, 3), seed=0))
+    assert sorted(found) == list(range(64))
+    for number, scores in found.items():
+        assert np.isnan(scores[:, 0]).all()
+        assert (np.isnan(scores).all(0) == [True, *~present[number, 1:]]).all()
+        here = masks.classes[masks.window(number)]
+        for crop in np.flatnonzero(present[number, 1:]) + 1:
+            assert scores[here == crop, crop].mean() > 0.8
+            assert scores[here != crop, crop].mean() < 0.3
+    everywhere = present.copy()
+    everywhere[:, 1] = True  # nothing to tell it by
+    found = dict(fit.find_crops(masks.starts, everywhere, range(1, 3), seed=0))
+    assert all(np.isnan(scores[:, 1]).all() for scores in found.values())
+    assert not all(np.isnan(scores[:, 2]).all() for scores in found.values())
+
+
+def test_rounds_start_from_labels_and_trust_what_the_masks_say_too():
+    dataset = Fields(patches=16, hidden=0.1)
+    present = np.array([[True, *dataset.get_data_info(n)['gt_score']] for n in range(64)], bool)
+    fit, truth_of_all = CrossFit(PixelSeries(dataset), present), true_masks(dataset)
+    given = truth_of_all.copy()
+    nonsense = fit.halves == 1
+    for number in np.flatnonzero(nonsense):
+        given.classes[given.window(number)] = 0  # as a background score of 1 would have it
+    made = start_masks(fit, given, present, True, seed=0)
+    hidden = np.concatenate(
+        [dataset.get_data_info(n)['reader'].hidden[cut(dataset, n)].ravel() for n in range(64)]
+    )
+    crops = np.repeat(present[:, 1:].any(1), PIXELS)
+    assert (made.classes == given.classes)[hidden & crops].all()
+    told = ~hidden & np.repeat(nonsense, PIXELS)
+    assert (made.classes == truth_of_all.classes)[told].mean() > 0.9
+    agree = made.classes == given.classes
+    assert made.confidence[~agree & ~hidden].mean() < 0.12 * made.confidence[agree].mean()
+    assert made.confidence[~agree & ~hidden].max() <= 26
+    alone = np.flatnonzero(~present[:, 1:].any(1))
+    assert len(alone)
+    assert all((made.confidence[made.window(number)] == 255).all() for number in alone)

@@ -107,6 +107,13 @@ class LoadSITS(BaseTransform):
             # A pixel without any date would leave attention over dates nothing to attend to.
             planes = np.where(hidden & ~results['unobserved'], 0, days[:, None, None])
             series = series.data
+        if series.dtype.kind == 'f' and not np.isfinite(series).all():
+            date, band = np.argwhere(~np.isfinite(series))[0, :2]
+            raise ValueError(
+                f'{results["reader"].source}: NaN or infinity in window {results["sample_id"]}, '
+                f'date {dates[date]}, band {band} (both counted from 0), where nothing says that '
+                f'pixels were not observed; replace them, or use a format with a no-data value'
+            )
         series = series.astype(WIDER.get(series.dtype.name, series.dtype), copy=False)
         results['img'] = to_image(fold_time(series, planes))
         results['img_shape'] = results['ori_shape'] = series.shape[-2:]
