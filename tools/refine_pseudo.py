@@ -1,11 +1,11 @@
 """Refine pseudo masks by what every pixel did over the season. No pixel label is looked at.
 
 Takes the masks that tools/gen_pseudo.py made of the windows of the config's test_dataloader. What
-pixels of windows with a crop have that those of windows without it lack is the crop; where the masks
-say so too, the season of each class is learned, in one half of the windows, and judges the pixels
-of the other half. Only classes that the image-level labels name are kept. Three such rounds follow
-one another. Writes a folder like that of gen_pseudo.py, whose manifest says what was done. An
-interrupted run goes on after the last round. See docs/method.md, "Beyond the paper".
+pixels of windows with a crop have that those of windows without it lack is the crop; where the
+masks say so too, the season of each class is learned, in one half of the windows, and judges the
+pixels of the other half. Only classes that the image-level labels name are kept. Three such rounds
+follow one another. Writes a folder like that of gen_pseudo.py, whose manifest says what was done.
+An interrupted run goes on after the last round. See docs/method.md, "Beyond the paper".
 """
 
 from argparse import RawDescriptionHelpFormatter
