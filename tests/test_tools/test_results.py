@@ -4,12 +4,10 @@ import runpy
 from argparse import ArgumentTypeError
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from mmexact.datasets.synthetic.pastis_tree import write_pastis_tree
-from mmexact.sits import IGNORED
 from tests.in_process import run_in_process
 
 REPO = Path(__file__).resolve().parents[2]
@@ -61,9 +59,6 @@ def test_baselines_that_can_be_worked_out_by_hand():
     cams = torch.tensor([[[[0.25, 0.5], [0.75, 1.0]]]])
     planes = tool['activate_background'](cams)
     assert torch.allclose(planes[0, 0], torch.tensor([[1, 2 / 3], [1 / 3, 0]]))
-    labels = np.array([[0, 0], [0, 1], [1, 1]], bool)
-    pure = tool['pure_windows'](labels, (1, 2))
-    assert pure.tolist() == [[[0, 0]], [[2, 2]], [[IGNORED, IGNORED]]]
 
 
 def test_all_stages_on_a_tree_of_ones_own_run_once(tmp_path, monkeypatch, capsys):

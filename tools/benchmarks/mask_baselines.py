@@ -3,8 +3,8 @@
 From the CAMs of a trained classifier: background by Otsu's threshold, of all windows together and
 of each one; a threshold-free background, 1 - the strongest crop, stretched to [0, 1] in each
 window, after the idea of BAO (Fujimori et al. 2025) that the background has an activation of its
-own; refinement from masks of other background scores. Without CAMs: trees that learn single
-pixels from the windows in which only one crop grows, or none, for one round and for more.
+own; refinement from masks of other background scores. Without CAMs: what refinement starts from,
+image-level labels of single pixels, and what its rounds make of that.
 """
 
 import tempfile
@@ -22,10 +22,10 @@ from mmexact.engine.checkpoint import load_weights
 from mmexact.masks import PseudoMaskWriter
 from mmexact.masks.folder import write_json
 from mmexact.pseudo_labels import cams_to_mask, confidence, scale_cams
-from mmexact.refinement import MaskRefiner
+from mmexact.refinement import ROUNDS, MaskRefiner
 from mmexact.refinement.cross_fit import CrossFit
 from mmexact.refinement.pixel_series import PixelSeries
-from mmexact.refinement.rounds import run_round
+from mmexact.refinement.rounds import run_round, start_masks
 from mmexact.refinement.window_masks import WindowMasks, score_masks
 from mmexact.sits import IGNORED
 
@@ -47,21 +47,6 @@ def activate_background(cams: Tensor) -> Tensor:
     return torch.cat([scale_cams(1 - cams.amax(1, keepdim=True)), cams], 1)
 
 
-def pure_windows(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Give all pixels of windows with at most one crop that class, and ignore other windows.
-
-    Args:
-        labels: (N, K) bool, crops of each window; class 0 is background.
-        size: Height and width of all windows.
-
-    Returns:
-        (N, H, W) uint8.
-    """
-    known = np.where(labels.any(1), labels.argmax(1) + 1, 0)
-    known[labels.sum(1) > 1] = IGNORED
-    return np.broadcast_to(known[:, None, None].astype(np.uint8), (len(labels), *size))
-
-
 class Baselines:
     """Scores masks of all windows of a dataset with background, before and after refinement."""
 
@@ -72,14 +57,19 @@ class Baselines:
 
     def add(self, name: str, masks: Any) -> None:
         """Score masks (N, H, W)."""
-        self._note(name, score_masks(window_masks(np.asarray(masks)), self.dataset))
+        self._note(name, self._score(window_masks(np.asarray(masks))))
 
-    def add_round(self, name: str, masks: np.ndarray, present: np.ndarray) -> None:
-        """Score what a round of cross-fitting makes of masks (N, H, W)."""
+    def add_without_cams(self, present: np.ndarray, size: tuple[int, int]) -> None:
+        """Score what image-level labels (N, C) alone say of single pixels, and its refinement."""
         cross_fit = CrossFit(PixelSeries(self.dataset), present, self.num_workers)
-        nothing = np.zeros_like(present)
-        judged = run_round(cross_fit, window_masks(masks), present, nothing, seed=0)
-        self._note(name, score_masks(judged.masks, self.dataset))
+        nothing = window_masks(np.full((len(present), *size), IGNORED, np.uint8))
+        masks = start_masks(cross_fit, nothing, present, background=True, seed=0)
+        self._note('no CAM: pixels of windows with and without a crop', self._score(masks))
+        named = present.copy()
+        named[:, 0] = False
+        for number in range(ROUNDS):
+            masks = run_round(cross_fit, masks, present, named, number).masks
+        self._note('no CAM, refined', self._score(masks))
 
     def add_refined(self, name: str, masks: Any, sure: Any) -> None:
         """Score what refinement makes of masks and confidences (N, H, W)."""
@@ -99,6 +89,9 @@ class Baselines:
             else:
                 manifest = refiner.run(Path(folder, 'refined'), score=True)
                 self._note(name, manifest['scores'])
+
+    def _score(self, masks: WindowMasks) -> dict[str, Any]:
+        return score_masks(masks, self.dataset)
 
     def _note(self, name: str, scores: dict[str, Any]) -> None:
         self.scores[name] = dict(OA=scores['pseudo/OA'], mIoU=scores['pseudo/mIoU'])
@@ -141,10 +134,8 @@ def main() -> None:
         planes = torch.cat([torch.full_like(cams[:, :1], score), cams], 1)
         baselines.add(f"Exact's masks, score {score}", masks)
         baselines.add_refined(f'refined from {score}', masks, confidence(planes))
-    pure = pure_windows(labels, (cams.shape[-2], cams.shape[-1]))
     present = np.column_stack([np.ones(len(labels), bool), labels])
-    baselines.add_round('trees on pixels of pure windows', pure, present)
-    baselines.add_refined('refined from pure windows', pure, np.ones_like(pure, np.float32))
+    baselines.add_without_cams(present, (cams.shape[-2], cams.shape[-1]))
     args.out.mkdir(parents=True, exist_ok=True)
     write_json(args.out / 'scores.json', baselines.scores)
 
