@@ -4,7 +4,7 @@ VENV ?= .venv
 INSTALLED := $(VENV)/.installed
 RUN := $(VENV)/bin/python
 
-.PHONY: help install demo test lint format clean
+.PHONY: help install demo test stress lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -32,6 +32,9 @@ demo: $(INSTALLED)  ## From synthetic data to a crop map and a report, work_dirs
 
 test: lint  ## Check style and types, and run the tests
 	$(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --durations=10
+
+stress: $(INSTALLED)  ## Kill each tool a hundred times and compare what comes out
+	OMP_NUM_THREADS=1 $(RUN) -m tests.stress --kills 100
 
 lint: $(INSTALLED)  ## Check style and types
 	$(RUN) -m ruff check .

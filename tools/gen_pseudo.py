@@ -71,7 +71,7 @@ def main() -> None:
         generate(
             cfg, args.checkpoint, out_dir, args.select_with_pixel_labels, args.overwrite, args.amp
         )
-    except (FileExistsError, ValueError) as error:
+    except (OSError, ValueError) as error:
         parser.error(str(error))
 
 

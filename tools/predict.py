@@ -59,7 +59,7 @@ def main() -> None:
     out_dir = Path(args.out or Path(cfg.work_dir) / 'maps')
     try:
         manifest = predict(cfg, args, out_dir)
-    except (FileExistsError, FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         parser.error(str(error))
     print(f'patches mapped: {len(manifest["pixels"])}, in {out_dir}')
 

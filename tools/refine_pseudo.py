@@ -48,7 +48,7 @@ def main() -> None:
         seed = cfg.get('randomness', {}).get('seed') or 0
         score = compares_pixels(cfg.get('test_evaluator'))
         manifest = refiner.run(out, args.rounds, seed, args.overwrite, score)
-    except (FileExistsError, FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         parser.error(str(error))
     for name, value in manifest['scores'].items():
         if name != 'by_class':

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmexact.masks.whole import flaw
+
 MANIFEST = 'manifest.json'
 PART = '.part'
 """Ending of files that are being written."""
@@ -54,16 +56,31 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Folders are made where they are missing. The temporary name ends with ``.part``, so name the
     format to writers that go by endings. Two writers of the same file do not disturb each other:
-    the last one wins.
+    the last one wins. Before it gets its name, what was written is on the disk and is read back.
+
+    Raises:
+        OSError: It cannot be written: the disk is full, the folder read-only, or in its place
+            stands a file. The message names the file.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(f'{path.parent} is a file, expected a folder') from None
     unfinished = path.with_name(f'{path.name}.{secrets.token_hex(4)}{PART}')
     try:
         yield unfinished
         with unfinished.open('rb+') as file:  # a power failure would leave the name, but not this
             os.fsync(file.fileno())
+        if problem := flaw(unfinished, path.suffix):
+            raise OSError(f'{path}: what was written {problem}; is the disk full?')
         os.replace(unfinished, path)
+    except OSError as error:
+        if error.filename is None and error.errno is not None:  # such as that of a full disk
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        if error.errno is None and str(path) not in str(error):  # GDAL's
+            raise type(error)(f'{path}: {error}') from error
+        raise
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -158,7 +175,7 @@ class ResumableFolder:
         self._refuse_links(plan['files'])
         listed, planned = dict.fromkeys(earlier.get('files', ())), dict.fromkeys(plan['files'])
         for name in planned:
-            if name not in listed and self.has(name):
+            if name not in listed and (self.path / name).exists():
                 raise FileExistsError(
                     f'{self.path / name} is there, but {MANIFEST} does not list it: move it away, '
                     f'or choose another folder'
@@ -192,8 +209,9 @@ class ResumableFolder:
             )
 
     def has(self, *names: str) -> bool:
-        """Tell whether all these files are finished, by this run or an earlier one."""
-        return all((self.path / name).exists() for name in names)
+        """Tell whether all these files are finished and whole, by this run or an earlier one."""
+        paths = [self.path / name for name in names]
+        return all(path.exists() and flaw(path) is None for path in paths)
 
     def require(self, names: Sequence[str]) -> None:
         """Check that these files are finished.
