@@ -305,7 +305,11 @@ def shrink(name: str, data: Path, work_dir: Path) -> Config:
             val_dataloader=dict(loader, persistent_workers=False, batch_size=1),
             test_dataloader=loader if name.startswith('cls') else dict(loader, batch_size=1),
             train_cfg=dict(max_iters=1, val_interval=1),
-            default_hooks=dict(checkpoint=dict(interval=1), logger=dict(interval=1)),
+            default_hooks=dict(
+                checkpoint=dict(interval=1),
+                logger=dict(interval=1),
+                segmentor_check=dict(check_values=False),  # pixels tell their place
+            ),
             visualizer=dict(name=unique),
             experiment_name=unique,
             work_dir=str(work_dir / name),

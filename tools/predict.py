@@ -14,6 +14,7 @@ from mmengine.utils import ProgressBar
 from mmexact.apis.blocks import BLOCK_WINDOWS, OVERLAP, plan_blocks
 from mmexact.apis.command_line import config_parser, load_config
 from mmexact.apis.inference import build_scenes, load_segmentor, predict_scene
+from mmexact.engine.value_check import check_dataset
 from mmexact.masks import ResumableFolder, config_digest, map_files, weights_digest
 from mmexact.masks.maps import count_classes
 
@@ -72,6 +73,9 @@ def predict(cfg: Config, args: Namespace, out_dir: Path) -> dict[str, Any]:
     """
     dataset = build_scenes(cfg)
     model = load_segmentor(cfg, args.checkpoint, scenes=dataset)
+    hooks = cfg.get('default_hooks', {})
+    if hooks.get('segmentor_check', {}).get('check_values', True):
+        check_dataset(dataset, model)
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
     blocks = [len(plan_blocks(model, info, args.overlap, args.block_windows)) for info in infos]
     names = [info['sample_id'] for info in infos]

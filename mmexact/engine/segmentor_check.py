@@ -11,6 +11,8 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS, MODELS
 from torch import Tensor, nn
 
+from mmexact.engine.value_check import check_dataset
+
 PACKAGES = {'mmpretrain': 'onedl-mmpretrain', 'mmdet': 'onedl-mmdetection'}
 """What to install for components with a package's name before theirs."""
 NEEDED = {'TIMMBackbone': 'timm', 'HuggingFaceClassifier': 'transformers'}
@@ -107,8 +109,16 @@ class SegmentorCheckHook(Hook):
 
     Before training, validation and test the classes of all heads are compared with those of the
     dataset; at the first batch, the channels of a 2-D backbone's first layer with the data's. A
-    training, of a classifier too, ends at the first loss that is not finite.
+    training, of a classifier too, ends at the first loss that is not finite. Values of some windows
+    are compared with the statistics that they are normalised by.
+
+    Args:
+        check_values: Look at these values.
     """
+
+    def __init__(self, check_values: bool = True) -> None:
+        self.check_values = check_values
+        self.looked_at: set[int] = set()
 
     def before_train(self, runner: Runner) -> None:
         """Check the model against the training data."""
@@ -150,6 +160,9 @@ class SegmentorCheckHook(Hook):
         check_classes(model, dataloader.dataset.metainfo.get('classes'))
         if hasattr(model, 'backbone'):
             check_channels_once(model.backbone)
+        if self.check_values and id(dataloader.dataset) not in self.looked_at:
+            check_dataset(dataloader.dataset, model)
+            self.looked_at.add(id(dataloader.dataset))
 
 
 def _bare(model: nn.Module) -> Any:

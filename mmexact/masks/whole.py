@@ -4,6 +4,7 @@ import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 from PIL import Image
@@ -29,6 +30,10 @@ def _read_array(path: Path) -> None:
     np.lib.format.open_memmap(path, mode='r')  # compares header and size
 
 
+def _read_xml(path: Path) -> None:
+    ElementTree.parse(path)
+
+
 def _read_json(path: Path) -> None:
     json.loads(path.read_text(encoding='utf-8'))
 
@@ -39,8 +44,10 @@ READERS: dict[str, Callable[[Path], None]] = {
     '.npy': _read_array,
     '.json': _read_json,
     '.geojson': _read_json,
+    '.xml': _read_xml,
+    '.qml': _read_xml,
 }
-"""By ending of the name; of other files only the size is looked at."""
+"""By ending of the name; other files are not looked at."""
 
 
 def flaw(path: Path, ending: str | None = None) -> str | None:
@@ -50,12 +57,10 @@ def flaw(path: Path, ending: str | None = None) -> str | None:
         path: A file that exists.
         ending: Of the name that it will have; that of ``path`` by default.
     """
-    if not path.stat().st_size:
-        return 'is empty'
     reader = READERS.get((path.suffix if ending is None else ending).lower())
     try:
         if reader is not None:
             reader(path)
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # SyntaxError: Pillow's
+    except (OSError, SyntaxError, ValueError, EOFError) as error:  # ParseError is a SyntaxError
         return f'cannot be read back ({error})'
     return None

@@ -21,8 +21,8 @@ from mmexact.refinement.window_masks import WindowMasks, score_masks
 ROUNDS = 3
 """Rounds after the start; fewer where the masks get worse."""
 
-FALL = 0.005
-"""Agreement that is lost where a round makes masks worse; less comes and goes with the halves."""
+FALL = 0.03
+"""Agreement that is lost where a round makes masks worse; less comes and goes."""
 
 RECIPE = 2
 """Number of this way to refine: masks made in another way are not taken for finished."""

@@ -31,10 +31,8 @@ def test_what_is_cut_off_is_noticed(tmp_path):
     assert [path.name for path in files if flaw(path)] == []
     for path in files:
         content = path.read_bytes()
-        path.write_bytes(b'')
-        assert flaw(path) == 'is empty'
-        if path.suffix in ('.png', '.tif', '.npy', '.json'):
-            for kept in (1, len(content) // 2, len(content) - 200):
+        if path.suffix != '.txt':
+            for kept in (0, 1, len(content) // 2, len(content) - 200):
                 path.write_bytes(content[:kept])
                 assert 'cannot be read back' in flaw(path), (path, kept)
 

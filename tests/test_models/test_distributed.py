@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 from mmengine.runner import Runner
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
 from torch import distributed, multiprocessing
 from torch.nn import functional
 from torch.testing import assert_close
@@ -34,6 +36,42 @@ def step(samples: slice) -> dict[str, torch.Tensor]:
     return head.state_dict()
 
 
+LABELS = torch.tensor([[1.0, 1, 0], [1, 0, 0], [0, 0, 0], [0, 0, 0]])
+"""The last two of four samples name no crop."""
+
+
+def gradients(run: Runner, samples: list[int]) -> dict[str, torch.Tensor]:
+    """Losses, and gradients of all weights, of a step on some of four samples."""
+    generator = torch.Generator().manual_seed(1)
+    series = torch.randn(4, 6, 4, 4, 4, generator=generator)
+    series[:, :, 3] = torch.arange(1, 7)[:, None, None] * 30  # days
+    torch.manual_seed(0)
+    model = MODELS.build(run.cfg.model)
+    model.init_weights()
+    torch.manual_seed(0)
+    for weights in model.parameters():
+        torch.nn.init.normal_(weights, std=0.3)
+    head = model.spatial_clue_head
+    head._steps = 10  # the prototypes have started
+    for prototypes in (head.fg_prototypes, head.bg_prototypes):
+        torch.nn.init.normal_(prototypes)
+    head.sample_assignment = lambda plan: functional.one_hot(
+        torch.arange(plan.shape[1]) % 2, 2
+    ).expand_as(plan)
+    data = [SegDataSample() for _ in samples]
+    for sample, number in zip(data, samples, strict=True):
+        sample.gt_score = LABELS[number]
+    losses = model.loss(series[samples].flatten(1, 2), data)
+    sum(losses.values()).backward()
+    found = {name: value.detach() for name, value in losses.items()}
+    grads = {name: w.grad for name, w in model.named_parameters() if w.grad is not None}
+    return found | grads | dict(fg=head.fg_prototypes, bg=head.bg_prototypes)
+
+
+SPLITS = ([[0, 1], [2, 3]], [[0, 2], [1, 3]], [[3, 1], [0, 2]])
+"""Which samples either rank has."""
+
+
 def work(rank: int, folder: Path) -> None:
     """What each rank does."""
     torch.set_num_threads(1)
@@ -42,6 +80,8 @@ def work(rank: int, folder: Path) -> None:
     )
     torch.save(step(slice(2 * rank, 2 * rank + 2)), folder / f'rank{rank}.pth')
     run = Runner.from_cfg(toy_config(folder / 'PASTIS', folder / f'run{rank}'))
+    for number, split in enumerate(SPLITS):
+        torch.save(gradients(run, split[rank]), folder / f'split{number}_{rank}.pth')
     hook = PseudoLabelHook(str(folder / 'masks'), overwrite=True)
     hook.map_windows(run, run.cfg.test_dataloader, run.build_evaluator(run.cfg.test_evaluator))
     hook.overwrite = False
@@ -74,6 +114,18 @@ def test_ranks_hold_the_prototypes_of_all_their_samples(folder):
         assert_close(first[kind], together[kind], atol=1e-6, rtol=0)
         assert (first[kind] - alone[kind]).abs().max() > 1e-3
     assert first['step'] == second['step'] == 2
+
+
+@pytest.mark.parametrize('number', range(len(SPLITS)))
+def test_losses_and_gradients_do_not_depend_on_who_has_which_sample(folder, number):
+    run = Runner.from_cfg(toy_config(folder / 'PASTIS', folder / f'alone{number}'))
+    together = gradients(run, [0, 1, 2, 3])
+    ranks = [torch.load(folder / f'split{number}_{rank}.pth', weights_only=True) for rank in (0, 1)]
+    assert together['loss_affinity'] > 1e-5
+    assert together['loss_clue'] > 1e-4
+    for name, value in together.items():
+        shared = [rank.get(name, torch.zeros_like(value)) for rank in ranks]
+        assert_close(sum(shared) / 2, value, atol=1e-6, rtol=1e-5, msg=name)
 
 
 def test_ranks_share_the_work_of_pseudo_masks(folder):

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from mmengine.dist import all_reduce
+from mmengine.dist import get_world_size
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mmexact.models.backbones.tsvit import TSViTOutput
+from mmexact.models.heads.ranks import over_ranks
 
 SINKHORN_EPSILON = 0.05
 SINKHORN_ROUNDS = 3
@@ -22,7 +23,7 @@ GUMBEL_TAU = 0.5
 
 
 def balanced_assignment(similarity: Tensor, mask: Tensor) -> Tensor:
-    """Share pixels among prototypes so that each prototype gets as many (Sinkhorn).
+    """Share the pixels of all processes among prototypes so that each gets as many (Sinkhorn).
 
     Args:
         similarity: Of each pixel to each prototype, (K, P, M).
@@ -33,11 +34,11 @@ def balanced_assignment(similarity: Tensor, mask: Tensor) -> Tensor:
     """
     tiny = torch.finfo(similarity.dtype).tiny
     mask = mask.unsqueeze(-1)
-    pixels = mask.sum(1, keepdim=True).clamp(min=1)
+    pixels = over_ranks(mask.sum(1, keepdim=True)).clamp(min=1)
     plan = (similarity / SINKHORN_EPSILON).exp() * mask
-    plan = plan / plan.sum((1, 2), keepdim=True).clamp(min=tiny)
+    plan = plan / over_ranks(plan.sum((1, 2), keepdim=True)).clamp(min=tiny)
     for _ in range(SINKHORN_ROUNDS):
-        plan = plan / plan.sum(1, keepdim=True).clamp(min=tiny) / plan.shape[-1]
+        plan = plan / over_ranks(plan.sum(1, keepdim=True)).clamp(min=tiny) / plan.shape[-1]
         plan = plan / plan.sum(2, keepdim=True).clamp(min=tiny) / pixels
     return plan * pixels
 
@@ -207,15 +208,15 @@ class SpatialClueHead(BaseModule):
         entropy = F.cross_entropy(
             logits.flatten(0, 1), (assigned + offset[:, None]).flatten(), reduction='none'
         ).view_as(mask)
-        per_pixel = (entropy * mask).sum(1) / mask.sum(1).clamp(min=1)
-        return per_pixel.mean()
+        # Gradients are averaged over processes: so are the numbers of pixels, not the means.
+        ranks = get_world_size()
+        pixels = over_ranks(mask.sum(1)).clamp(min=1) / ranks
+        return ((entropy * mask).sum(1) / pixels).mean()
 
     @torch.no_grad()
     def _move(self, prototypes: Tensor, pixels: Tensor, cams: Tensor, chosen: Tensor) -> None:
         weights = chosen * cams.square().unsqueeze(-1)
-        total = torch.einsum('kpm,kpd->kmd', weights, pixels)
-        received = weights.sum(1).unsqueeze(-1)
-        all_reduce(total)
-        all_reduce(received)
+        total = over_ranks(torch.einsum('kpm,kpd->kmd', weights, pixels))
+        received = over_ranks(weights.sum(1)).unsqueeze(-1)
         moved = self.momentum * prototypes + (1 - self.momentum) * F.normalize(total, dim=-1)
         prototypes.copy_(F.normalize(torch.where(received > 0, moved, prototypes), dim=-1))

@@ -4,11 +4,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from mmengine.dist import get_world_size
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor
 
 from mmexact.models.backbones.tsvit import TSViTOutput
+from mmexact.models.heads.ranks import over_ranks
 
 MIN_VARIANCE = 1e-8
 
@@ -126,6 +128,9 @@ class TemporalClueHead(BaseModule):
             ``loss_affinity``, weighted; 0 when no class is present.
         """
         samples, classes = image_labels.nonzero(as_tuple=True)
+        # Gradients are averaged over processes, which have different numbers of maps.
+        maps = over_ranks(cams.new_full((), len(samples), dtype=torch.float32))
+        share = len(samples) * get_world_size() / maps
         if samples.numel() == 0:
             return dict(loss_affinity=cams.sum() * 0)
         samples, classes = (
@@ -134,4 +139,4 @@ class TemporalClueHead(BaseModule):
         with torch.autocast(cams.device.type, enabled=False):
             present = cams[samples, classes].float()
             refined = self.refine(present, self(features)[samples, classes].float())
-            return dict(loss_affinity=self.loss_weight * (refined - present).abs().mean())
+            return dict(loss_affinity=self.loss_weight * share * (refined - present).abs().mean())
