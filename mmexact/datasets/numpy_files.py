@@ -128,8 +128,8 @@ def load_plain_pickle(path: str) -> Any:
     # A damaged stream can end in any of the errors that the documentation of pickle lists.
     except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError) as error:
         raise ValueError(f'{path}: not a pickle of plain numpy data: {error}') from error
-    except (ValueError, TypeError, KeyError, UnicodeDecodeError) as error:
-        raise ValueError(f'{path}: damaged pickle: {error}') from error
+    except (ValueError, TypeError, KeyError, OverflowError, MemoryError, RecursionError) as error:
+        raise ValueError(f'{path}: damaged pickle: {error or type(error).__name__}') from error
 
 
 def load_arrays(

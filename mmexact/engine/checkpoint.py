@@ -13,15 +13,23 @@ import torch
 from mmengine.logging import HistoryBuffer, print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import CheckpointLoader
+from mmengine.runner.checkpoint import (
+    _get_mmengine_home,
+    get_external_models,
+    get_torchvision_models,
+)
 from torch import Tensor, nn
 
 from mmexact.engine.training_data import check_data
 from mmexact.plain_numpy import STAND_INS
 
+STATISTICS = ('min', 'max', 'current', 'mean')
+"""Methods of a training log's history that MMEngine saves with it."""
+
 
 def _history_method(owner: type, name: str) -> Any:
     """Stand in for ``getattr`` in a checkpoint, which MMEngine's training log needs."""
-    if owner is not HistoryBuffer:
+    if owner is not HistoryBuffer or name not in STATISTICS:
         raise pickle.UnpicklingError(f'getattr({owner}, {name!r})')
     return getattr(owner, name)
 
@@ -129,7 +137,36 @@ def load_for_mmengine(filename: str, map_location: Any = None) -> Any:
     return checkpoint
 
 
+def load_by_name(filename: str, map_location: Any = None) -> Any:
+    """Read a checkpoint that torchvision or OpenMMLab has a name for, as :func:`load_for_mmengine`.
+
+    Args:
+        filename: Such as 'torchvision://resnet18' or 'open-mmlab://resnet18_v1c'.
+        map_location: Device of the tensors.
+
+    Raises:
+        ValueError: The name is unknown, or the file is no checkpoint.
+    """
+    scheme, name = filename.split('://', 1)
+    places = CATALOGUES[f'{scheme}://']()
+    if name not in places:
+        raise ValueError(f'{filename}: unknown; give the address or the path of the file')
+    place = places[name]
+    if not place.startswith(('http://', 'https://')):
+        place = os.path.join(_get_mmengine_home(), place)
+    return load_for_mmengine(place, map_location)
+
+
+CATALOGUES = {
+    'torchvision://': get_torchvision_models,
+    'modelzoo://': get_torchvision_models,
+    'open-mmlab://': get_external_models,
+    'openmmlab://': get_external_models,
+}
+"""Where names lead, by scheme."""
+
 CheckpointLoader.register_scheme(['', 'http://', 'https://'], load_for_mmengine, force=True)
+CheckpointLoader.register_scheme(list(CATALOGUES), load_by_name, force=True)
 
 
 def load_weights(model: nn.Module, path: str | Path, dataset: Any = None) -> dict[str, Any]:

@@ -3,7 +3,7 @@ import os
 import numpy as np
 import pytest
 
-from mmexact.datasets.numpy_files import map_array, save_array
+from mmexact.datasets.numpy_files import load_plain_pickle, map_array, save_array
 
 
 @pytest.mark.parametrize('ahead', [False, True])
@@ -64,3 +64,18 @@ def test_no_file_stays_open(tmp_path):
         with pytest.raises(ValueError, match=r'bad.npy: not a complete'):
             map_array(str(tmp_path / 'bad.npy'), ahead=True)
     assert before == len(os.listdir('/proc/self/fd'))
+
+
+@pytest.mark.parametrize(
+    'stream',
+    [
+        b'\x80\x04B\xff\xff\xff\x7f.',  # bytes of 2 GB that are not there
+        b'\x80\x04\x8a\x08' + b'\xff' * 8 + b'\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.',
+        b'I' + b'9' * 6000 + b'\n.',
+    ],
+)
+def test_streams_that_promise_too_much_end_in_a_sentence(tmp_path, stream):
+    path = tmp_path / 'bad.pickle'
+    path.write_bytes(stream)
+    with pytest.raises(ValueError, match=r'bad\.pickle: '):
+        load_plain_pickle(str(path))

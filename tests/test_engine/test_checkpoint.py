@@ -181,6 +181,19 @@ def test_the_plugin_reads_for_mmengine():
         assert CheckpointLoader._schemes[scheme] is engine.load_for_mmengine
 
 
+def test_names_of_catalogues_lead_to_the_same_reader(tmp_path, monkeypatch):
+    monkeypatch.setenv('MMENGINE_HOME', str(tmp_path))
+    (tmp_path / 'open_mmlab.json').write_text('{"mine": "mine.pth", "bad": "hostile.pth"}')
+    torch.save(dict(state_dict=nn.Linear(2, 1).state_dict()), tmp_path / 'mine.pth')
+    torch.save(dict(extra=Elsewhere(tmp_path / 'touched')), tmp_path / 'hostile.pth')
+    load_checkpoint(nn.Linear(2, 1), 'open-mmlab://mine')
+    with pytest.raises(ValueError, match=r'hostile\.pth: cannot be read'):
+        load_checkpoint(nn.Linear(2, 1), 'openmmlab://bad')
+    assert not (tmp_path / 'touched').exists()
+    with pytest.raises(ValueError, match='torchvision://nothing: unknown; give the address'):
+        load_checkpoint(nn.Linear(2, 1), 'torchvision://nothing')
+
+
 def test_a_trusted_file_is_read_with_a_warning(tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr('mmexact.engine.checkpoint.print_log', lambda text, *_: said.append(text))

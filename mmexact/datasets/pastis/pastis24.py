@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from mmexact.datasets.numpy_files import load_arrays
 from mmexact.datasets.pastis.pastis import BANDS, METAINFO, find_data_root, to_classes
 from mmexact.datasets.reader import PatchReader
 from mmexact.datasets.sits_dataset import SITSDataset
+from mmexact.masks import check_name
 from mmexact.sits import Window, check_days, cut
 
 SOURCE = (
@@ -126,4 +128,6 @@ class PASTIS24Dataset(SITSDataset):
         for line, entry in enumerate(entries, 1):
             if not entry.endswith(('.pickle', '.pkl')):
                 raise ValueError(f'{listing}, line {line}: {entry!r}; expected a path of a .pickle')
+            for part in PurePosixPath(entry).parts:
+                check_name(part, f'{listing}, line {line}')
         return [os.path.join(data_root, entry) for entry in entries]

@@ -298,6 +298,10 @@ def test_missing_and_wrong_listings_are_named(root24, tmp_path):
     listing.write_text('path\n' + listing.read_text())
     with pytest.raises(ValueError, match=r"fold_1_paths.csv, line 1: 'path'; expected a path"):
         build24(root24)
+    for entry in ('../elsewhere.pickle', '/tmp/elsewhere.pickle', 'a/../b.pickle'):
+        listing.write_text(f'{entry}\n')
+        with pytest.raises(ValueError, match=r'fold_1_paths\.csv, line 1: .*cannot be the name of'):
+            build24(root24)
     with pytest.raises(FileNotFoundError, match=r'no fold-paths in it\. PASTIS24 .*make demo'):
         build24(tmp_path)
 
