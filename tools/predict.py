@@ -11,9 +11,10 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.utils import ProgressBar
 
+from mmexact.apis.area_of_interest import area_digest, box_in_degrees, read_area
 from mmexact.apis.blocks import BLOCK_WINDOWS, OVERLAP, plan_blocks
-from mmexact.apis.command_line import config_parser, load_config
-from mmexact.apis.inference import build_scenes, load_segmentor, predict_scene
+from mmexact.apis.command_line import config_parser, existing_file, load_config
+from mmexact.apis.inference import SCORES, build_scenes, load_segmentor, predict_scene
 from mmexact.engine.value_check import check_dataset
 from mmexact.masks import ResumableFolder, config_digest, map_files, weights_digest
 from mmexact.masks.maps import count_classes
@@ -28,8 +29,26 @@ def main() -> None:
     )
     parser.add_argument(
         '--scores',
-        action='store_true',
-        help='also write <patch>_scores.tif, the probability of the predicted class in percent',
+        nargs='*',
+        choices=SCORES,
+        default=None,
+        help='also write <patch>_<score>.tif, in percent: the probability of the predicted class '
+        '(default), its margin over the next one, the entropy (100: all are as probable), or a '
+        'band with the probability of each of the classes',
+    )
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument(
+        '--area',
+        metavar='FILE',
+        type=existing_file,
+        help='map the polygons of a vector file only, in any coordinate reference system',
+    )
+    place.add_argument(
+        '--bbox',
+        nargs=4,
+        type=float,
+        metavar=('WEST', 'SOUTH', 'EAST', 'NORTH'),
+        help='map a box in degrees only',
     )
     parser.add_argument(
         '--overwrite', action='store_true', help='replace maps that this tool has made there'
@@ -73,13 +92,16 @@ def predict(cfg: Config, args: Namespace, out_dir: Path) -> dict[str, Any]:
     """
     dataset = build_scenes(cfg)
     model = load_segmentor(cfg, args.checkpoint, scenes=dataset)
+    scores = args.scores if args.scores or args.scores is None else ['probability']
+    area = read_area(args.area) if args.area else None
+    area = box_in_degrees(args.bbox) if args.bbox else area
     hooks = cfg.get('default_hooks', {})
     if hooks.get('segmentor_check', {}).get('check_values', True):
         check_dataset(dataset, model)
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
     blocks = [len(plan_blocks(model, info, args.overlap, args.block_windows)) for info in infos]
     names = [info['sample_id'] for info in infos]
-    files = [map_files(name) + [f'{name}_scores.tif'] * args.scores for name in names]
+    files = [map_files(name) + [f'{name}_{kind}.tif' for kind in scores or ()] for name in names]
     folder = ResumableFolder(
         out_dir,
         'maps',
@@ -88,6 +110,7 @@ def predict(cfg: Config, args: Namespace, out_dir: Path) -> dict[str, Any]:
             checkpoint=weights_digest(model.state_dict()),
             data=config_digest(cfg.test_dataloader.dataset),
             overlap=args.overlap,
+            area=None if area is None else area_digest(area),
         ),
         [name for of_scene in files for name in of_scene],
         dict(classes=dataset.metainfo['classes'], palette=dataset.metainfo['palette']),
@@ -104,7 +127,8 @@ def predict(cfg: Config, args: Namespace, out_dir: Path) -> dict[str, Any]:
                 dataset,
                 index,
                 out_dir / f'{names[index]}.tif',
-                out_dir / f'{names[index]}_scores.tif' if args.scores else None,
+                {kind: out_dir / f'{names[index]}_{kind}.tif' for kind in scores or ()},
+                area,
                 overlap=args.overlap,
                 block_windows=args.block_windows,
                 num_workers=cfg.test_dataloader.get('num_workers', 0),

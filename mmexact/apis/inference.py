@@ -1,7 +1,8 @@
 """Whole scenes in, georeferenced maps out: block by block, so that no scene is too large."""
 
 import copy
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from geopandas import GeoDataFrame
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
@@ -21,6 +23,7 @@ from rasterio.windows import Window as RasterWindow
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from mmexact.apis.area_of_interest import SceneArea
 from mmexact.apis.blocks import (
     BLOCK_WINDOWS,
     OVERLAP,
@@ -37,6 +40,9 @@ from mmexact.engine.checkpoint import load_weights
 from mmexact.masks.maps import count_classes, open_map
 from mmexact.models.segmentors.exact_classifier import ExactClassifier
 from mmexact.sits import IGNORED
+
+SCORES = ('probability', 'margin', 'entropy', 'classes')
+"""What maps of scores show, see :func:`predict_scene`."""
 
 WINDOWS_AT_ONCE = 8
 """Windows that go through the model together."""
@@ -131,7 +137,8 @@ def predict_scene(
     dataset: SITSDataset,
     index: int,
     map_path: Path,
-    scores_path: Path | None = None,
+    scores: Mapping[str, Path] | None = None,
+    area: GeoDataFrame | None = None,
     overlap: float = OVERLAP,
     block_windows: int = BLOCK_WINDOWS,
     num_workers: int = 0,
@@ -149,8 +156,10 @@ def predict_scene(
         index: Which of its scenes.
         map_path: GeoTIFF to write: uint8, the index of the class, with a legend; 255 (no data)
             where the series was never observed.
-        scores_path: GeoTIFF to write besides: uint8, the probability of that class in percent;
-            255 as in the map.
+        scores: GeoTIFFs to write besides, by what they show: uint8, percent, 255 as in the map.
+            'probability' of the class; 'margin' over the next one; 'entropy', 100 where all
+            classes are as probable; 'classes', a band with the probability of each.
+        area: Polygons to map; outside of them is no data. None maps everything.
         overlap: Share of a window's side that the next window covers again, 0 to below 1.
         block_windows: Windows of the model per side of a block that would not overlap.
         num_workers: Processes that read blocks ahead.
@@ -171,25 +180,31 @@ def predict_scene(
         )
     info = dataset.get_data_info(index)
     blocks = plan_blocks(model, info, overlap, block_windows)
+    place, rows, size = info.get('georeference'), blocks[0].finished, info['size']
+    inside = None if area is None else SceneArea(area, place, size[1], info['reader'].source)
+    wanted = [inside is None or inside.touches(*block.read) for block in blocks]
+    read = [block for block, is_wanted in zip(blocks, wanted, strict=True) if is_wanted]
     loader = DataLoader(
-        _BlockReader(dataset, info, blocks),
-        num_workers=num_workers if len(blocks) > 1 else 0,
+        _BlockReader(dataset, info, read),
+        num_workers=num_workers if len(read) > 1 else 0,
         collate_fn=pseudo_collate,
     )
+    batches = iter(loader)
     legend = list(zip(names, meta['palette'], strict=False))
-    place, rows = info.get('georeference'), blocks[0].finished
     blend = _Blend(model, info, overlap)
     with ExitStack() as stack:
-        rasters = [stack.enter_context(open_map(map_path, info['size'], place, rows, legend))]
-        if scores_path is not None:
-            rasters.append(stack.enter_context(open_map(scores_path, info['size'], place, rows)))
-        for block, batch in zip(blocks, loader, strict=True):
-            blend.add(block, batch)
+        rasters = [stack.enter_context(open_map(map_path, size, place, rows, legend))]
+        for kind, path in (scores or {}).items():
+            bands = names if kind == 'classes' else (kind,)
+            rasters.append(stack.enter_context(open_map(path, size, place, rows, bands=bands)))
+        for block, is_wanted in zip(blocks, wanted, strict=True):
+            blend.add(block, next(batches) if is_wanted else None)
             if block.columns[-1] == blocks[-1].columns[-1]:  # the strip is complete
-                top, planes = blend.finish(block.finished)
-                where = RasterWindow(0, top, *planes.shape[:0:-1])
-                for raster, plane in zip(rasters, planes, strict=False):
-                    raster.write(plane, 1, window=where)
+                top, results = blend.finish(block.finished, list(scores or ()))
+                for raster, planes in zip(rasters, results, strict=True):
+                    if inside is not None:
+                        planes[:, ~inside.inside(top, planes.shape[1])] = IGNORED
+                    raster.write(planes, window=RasterWindow(0, top, *planes.shape[:0:-1]))
             if after_block:
                 after_block()
     return count_classes(map_path, names)
@@ -219,10 +234,12 @@ class _Blend:
         self.total = torch.zeros(model.out_channels, 0, self.size[1], device=self.device)
         self.observed = np.zeros((0, self.size[1]), bool)
 
-    def add(self, block: Block, batch: dict[str, Any]) -> None:
-        """Predict the windows of a block."""
+    def add(self, block: Block, batch: dict[str, Any] | None) -> None:
+        """Predict the windows of a block; None leaves it without data."""
         top, left, height, width = block.read
         self._reach(top + height)
+        if batch is None:
+            return
         rows, columns = slice(top - self.top, top - self.top + height), slice(left, left + width)
         unobserved = batch['data_samples'][0].get('unobserved')
         if unobserved is None:
@@ -261,24 +278,33 @@ class _Blend:
             logits = self.model.encode_decode(windows, [meta] * len(windows)).float()
         return logits.softmax(1) if logits.shape[1] > 1 else logits.sigmoid()
 
-    def finish(self, bottom: int) -> tuple[int, np.ndarray]:
+    def finish(self, bottom: int, scores: Sequence[str]) -> tuple[int, list[np.ndarray]]:
         """Finish the rows down to ``bottom``, and forget them.
 
         Returns:
-            Their first row, and of each pixel the class and its probability in percent, uint8
-            (2, rows, W), 255 where it was never observed.
+            Their first row, and uint8 (bands, rows, W): the class of each pixel, and the scores
+            asked for as in :func:`predict_scene`; 255 where it was never observed.
         """
         top, count = self.top, bottom - self.top
         rows, columns = (weight.to(self.device) for weight in self.weights)
         probability = self.total[:, :count] / (rows[top:bottom, None] * columns)
         if len(probability) > 1:
-            best, classes = probability.max(0)
+            classes = probability.argmax(0, keepdim=True)
         else:
-            classes = (probability[0] > self.model.decode_head.threshold).long()
-            best = torch.where(classes > 0, probability[0], 1 - probability[0])
-        planes = torch.stack([classes.to(best.dtype), (100 * best).round()])
-        result = planes.to('cpu', torch.uint8).numpy()
-        result[:, ~self.observed[:count]] = IGNORED
+            classes = (probability > self.model.decode_head.threshold).long()
+            probability = torch.cat([1 - probability, probability])
+        measures: dict[str, Callable[[], Tensor]] = dict(
+            probability=lambda: probability.gather(0, classes),
+            margin=lambda: probability.topk(2, 0).values.diff(dim=0).abs(),
+            entropy=lambda: (
+                torch.special.entr(probability).sum(0, keepdim=True) / math.log(len(probability))
+            ),
+            classes=lambda: probability,
+        )
+        planes = [classes, *((100 * measures[kind]()).round().clamp(0, 100) for kind in scores)]
+        results = [plane.to('cpu', torch.uint8).numpy() for plane in planes]
+        for result in results:
+            result[:, ~self.observed[:count]] = IGNORED
         self.top, self.total = bottom, self.total[:, count:].clone()
         self.observed = self.observed[count:].copy()
-        return top, result
+        return top, results

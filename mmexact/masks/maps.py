@@ -61,8 +61,9 @@ def open_map(
     georeference: Georeference | None = None,
     strip: int | None = None,
     legend: Legend = (),
+    bands: Sequence[str] = ('',),
 ) -> Iterator[DatasetWriter]:
-    """Open a Cloud-Optimised GeoTIFF of one uint8 band for writing, 255 as no data.
+    """Open a Cloud-Optimised GeoTIFF of uint8 for writing, 255 as no data.
 
     It is tiled and gets overviews and its name when the block under ``with`` is left, and
     disappears if that fails. Until then twice its space is needed on the disk.
@@ -76,6 +77,7 @@ def open_map(
         legend: Of the classes. The file keeps colours and names (as tags ``class_<index>`` of the
             band); beside it come a ``.aux.xml``, from which GDAL reads names and a colour table
             without unused colours, and a ``.qml``, which QGIS takes for the style.
+        bands: What each band is called.
 
     Yields:
         The open raster.
@@ -92,7 +94,7 @@ def open_map(
                 driver='GTiff',
                 height=size[0],
                 width=size[1],
-                count=1,
+                count=len(bands),
                 dtype='uint8',
                 nodata=IGNORED,
                 compress='deflate',
@@ -100,6 +102,7 @@ def open_map(
                 **({} if strip is None else dict(blockysize=strip)),
                 **place,
             ) as raster:
+                raster.descriptions = [name or None for name in bands]
                 if legend:
                     raster.write_colormap(1, {i: tuple(rgb) for i, (_, rgb) in enumerate(legend)})
                     raster.update_tags(

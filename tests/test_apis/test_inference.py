@@ -5,13 +5,15 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from geopandas import GeoDataFrame
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from rasterio.errors import NotGeoreferencedWarning
+from shapely import Polygon
 
 from mmexact.apis.blocks import blending, plan_blocks, total_weight, window_starts
-from mmexact.apis.inference import build_scenes, load_segmentor, predict_scene
+from mmexact.apis.inference import SCORES, build_scenes, load_segmentor, predict_scene
 from tests.cubes import make_cube, write_cube
 from tests.data import CORNER, SIZE, write_pastis, write_pastis24, write_raster
 from tests.scenes import CORNER_SIDE, NODATA, write_scenes
@@ -99,7 +101,16 @@ def test_without_overlap_a_map_is_what_mmseg_predicts(scene, tmp_path, block_win
     paths = tmp_path / 'map.tif', tmp_path / 'scores.tif'
     calls = []
     pixels = predict_scene(
-        model, dataset, 0, *paths, 0, block_windows, num_workers, lambda: calls.append(1)
+        model,
+        dataset,
+        0,
+        paths[0],
+        dict(probability=paths[1]),
+        None,
+        0,
+        block_windows,
+        num_workers,
+        lambda: calls.append(1),
     )
     assert len(calls) == len(plan_blocks(model, dataset.get_data_info(0), 0, block_windows))
     sample = whole(model, dataset)
@@ -121,7 +132,8 @@ def test_without_overlap_a_map_is_what_mmseg_predicts(scene, tmp_path, block_win
 def test_windows_that_overlap_are_blended(scene, tmp_path, overlap, block_windows):
     model, dataset = build(scene)
     paths = tmp_path / 'map.tif', tmp_path / 'scores.tif'
-    predict_scene(model, dataset, 0, *paths, overlap, block_windows)
+    scores = dict(probability=paths[1])
+    predict_scene(model, dataset, 0, paths[0], scores, None, overlap, block_windows)
     inputs = dataset[0]['inputs']
     total, weight = torch.zeros(3, *SIZE), torch.zeros(SIZE)
     window = torch.from_numpy(np.outer(blending(4), blending(4)))
@@ -247,8 +259,9 @@ def test_an_interruption_leaves_nothing_half_written(scene, tmp_path):
             raise KeyboardInterrupt
 
     paths = tmp_path / 'map.tif', tmp_path / 'scores.tif'
+    scores = dict(probability=paths[1])
     with pytest.raises(KeyboardInterrupt):
-        predict_scene(*build(scene), 0, *paths, 0, 1, after_block=interrupt)
+        predict_scene(*build(scene), 0, paths[0], scores, None, 0, 1, after_block=interrupt)
     assert sorted(path.suffixes[::2] for path in calls[0]) == [['.tif', '.part']] * 2
     assert not list(tmp_path.iterdir())
 
@@ -361,3 +374,53 @@ def test_all_blocks_see_the_clearest_dates_of_the_scene(scene, tmp_path, gaps):
     )
     assert small == large
     np.testing.assert_array_equal(read(tmp_path / '1.tif'), read(tmp_path / '8.tif'))
+
+
+def test_scores_say_how_sure_a_map_is(scene, tmp_path):
+    model, dataset = build(scene)
+    scores = {kind: tmp_path / f'{kind}.tif' for kind in SCORES}
+    predict_scene(model, dataset, 0, tmp_path / 'map.tif', scores)
+    with rasterio.open(scores['classes']) as raster:
+        assert raster.descriptions == ('Other', 'Crop', 'Grass')
+        shares = raster.read() / 100
+    classes, seen = read(tmp_path / 'map.tif'), read(tmp_path / 'map.tif') < 255
+    assert (shares[:, ~seen] == 2.55).all()
+    assert np.abs(shares[:, seen].sum(0) - 1).max() < 0.02
+    ranked = np.sort(shares, 0)
+    entropy = -(shares * np.log(np.maximum(shares, 1e-9))).sum(0) / np.log(3)
+    chosen = np.take_along_axis(shares, np.where(seen, classes, 0)[None].astype(int), 0)[0]
+    for kind, expected in (
+        ('probability', chosen),
+        ('margin', ranked[2] - ranked[1]),
+        ('entropy', entropy),
+    ):
+        assert np.abs(read(scores[kind])[seen] - 100 * expected[seen]).max() < 3, kind
+        assert (read(scores[kind])[~seen] == 255).all()
+
+
+@pytest.mark.parametrize('block_windows', [1, 8])
+def test_an_area_of_interest_in_degrees_is_mapped_as_the_whole_is(scene, tmp_path, block_windows):
+    model, dataset = build(scene)
+    predict_scene(model, dataset, 0, tmp_path / 'whole.tif')
+    # Columns 6 to 9 and rows 2 to 8, as polygons in degrees.
+    corners = [CORNER @ corner for corner in ((6, 2), (10, 2), (10, 9), (6, 9))]
+    area = GeoDataFrame(geometry=[Polygon(corners)], crs=32633).to_crs(4326)
+    calls = []
+    predict_scene(
+        model,
+        dataset,
+        0,
+        tmp_path / 'part.tif',
+        area=area,
+        block_windows=block_windows,
+        after_block=lambda: calls.append(1),
+    )
+    info = dataset.get_data_info(0)
+    assert len(calls) == len(plan_blocks(model, info, block_windows=block_windows))
+    inside = np.zeros(SIZE, bool)
+    inside[2:9, 6:10] = True
+    expected = np.where(inside, read(tmp_path / 'whole.tif'), 255)
+    found = read(tmp_path / 'part.tif')
+    np.testing.assert_array_equal(found == 255, expected == 255)
+    # A window that lies outside is not predicted: it has no part in the blend at the border.
+    assert (found == expected).mean() > 0.95

@@ -8,9 +8,10 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
+from rasterio.warp import transform_bounds
 
 from mmexact.masks import map_files, read_manifest
-from tests.data import SIZE
+from tests.data import CORNER, SIZE
 from tests.scenes import write_scenes
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'predict.py'
@@ -57,12 +58,16 @@ def names(folder):
 
 def test_each_area_becomes_a_map(predict, capsys):
     out = predict('--scores', '--block-windows', 2)
-    files = [*map_files('area'), 'area_scores.tif', *map_files('field'), 'field_scores.tif']
+    files = [
+        name
+        for scene in ('area', 'field')
+        for name in (*map_files(scene), f'{scene}_probability.tif')
+    ]
     assert names(out) == sorted([*files, 'manifest.json'])
     with rasterio.open(out / 'area.tif') as raster:
         classes = raster.read(1)
         assert classes.shape == SIZE
-    with rasterio.open(out / 'area_scores.tif') as raster:
+    with rasterio.open(out / 'area_probability.tif') as raster:
         percent = raster.read(1)
     # No data in both at the same pixels; with three classes the winner has over a third.
     assert ((classes == 255) == (percent == 255)).all()
@@ -128,3 +133,15 @@ def test_maps_go_to_the_work_folder_by_default(scene, predict, monkeypatch, tmp_
 def test_wrong_input_is_named_before_anything_is_written(predict, capsys, tmp_path, args, message):
     assert message in refused(predict, capsys, *args)
     assert names(tmp_path) == []
+
+
+def test_a_box_is_mapped_and_another_one_is_refused_in_its_folder(predict, capsys):
+    bounds = transform_bounds(32633, 4326, *(CORNER @ (6, 9)), *(CORNER @ (10, 2)))
+    out = predict('--scores', 'margin', 'classes', '--bbox', *bounds)
+    assert 'area_margin.tif' in names(out)
+    with rasterio.open(out / 'area_classes.tif') as raster:
+        assert raster.descriptions == ('Other', 'Crop', 'Grass')
+    with rasterio.open(out / 'area.tif') as raster:
+        assert 20 <= (raster.read(1) < 255).sum() <= 45  # some 4 x 7 pixels
+    assert 'area: ' in refused(predict, capsys, '--scores', 'margin', 'classes', out=out)
+    assert 'is no box in degrees' in refused(predict, capsys, '--bbox', 3, 2, 1, 0)
