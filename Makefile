@@ -4,7 +4,7 @@ VENV ?= .venv
 INSTALLED := $(VENV)/.installed
 RUN := $(VENV)/bin/python
 
-.PHONY: help install demo test stress lint format clean
+.PHONY: help install demo test stress fuzz lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -35,6 +35,9 @@ test: lint  ## Check style and types, and run the tests
 
 stress: $(INSTALLED)  ## Kill each tool a hundred times and compare what comes out
 	OMP_NUM_THREADS=1 $(RUN) -m tests.stress --kills 100
+
+fuzz: $(INSTALLED)  ## Read 20,000 damaged files
+	$(RUN) -m tests.fuzz --mutations 20000
 
 lint: $(INSTALLED)  ## Check style and types
 	$(RUN) -m ruff check .

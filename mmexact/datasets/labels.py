@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 from mmengine import list_from_file
 
+from mmexact.documents import expecting
+
 
 def read_table(
     path: str, columns: Mapping[str, str]
@@ -77,7 +79,8 @@ def read_image_labels(
 def read_ids(path: str) -> list[str]:
     """Read the sample ids of an ``ann_file``, one per line."""
     _require(path, 'ann_file', 'a text file with one sample id per line')
-    return [line.strip() for line in list_from_file(path) if line.strip()]
+    with expecting(path, 'UTF-8 text with one sample id per line'):
+        return [line.strip() for line in list_from_file(path) if line.strip()]
 
 
 def _require(path: str, setting: str, expected: str) -> None:

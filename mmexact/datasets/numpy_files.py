@@ -6,12 +6,19 @@ Pickles are read without running code: numpy data and Python's own containers.
 import os
 import pickle
 from collections.abc import Callable, Sequence
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
 
 from mmexact.masks import whole_file
 from mmexact.plain_numpy import STAND_INS
+
+HEADER = (
+    *(ValueError, TypeError, SyntaxError, TokenError, OverflowError, EOFError, RecursionError),
+    *(MemoryError, AttributeError, KeyError),
+)
+"""What numpy raises over the header of a file, a piece of Python, that is damaged."""
 
 
 def map_array(path: str, ahead: bool = False) -> np.ndarray:
@@ -38,7 +45,7 @@ def map_array(path: str, ahead: bool = False) -> np.ndarray:
         raise FileNotFoundError(
             f'{os.path.abspath(path)}: no such file; is the download complete?'
         ) from None
-    except ValueError as error:
+    except HEADER as error:
         raise ValueError(
             f'{path}: not a complete .npy array ({os.path.getsize(path)} bytes, {error}); download '
             f'it again'

@@ -103,7 +103,7 @@ def _check_sums(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except Exception as error:  # what a broken archive raises depends on where it is broken
         raise ValueError(f'{path}: is damaged ({error})') from error
     if damaged is not None:
         raise ValueError(f'{path}: is damaged: {damaged} is not what was written')

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmexact.documents import read_json
 from mmexact.masks.whole import flaw
 
 MANIFEST = 'manifest.json'
@@ -274,12 +275,11 @@ def read_manifest(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
     manifest = Path(path) / MANIFEST
     if not manifest.is_file():
         raise FileNotFoundError(f'{manifest.absolute()}: no such file; expected a folder of {kind}')
-    try:
-        content = json.loads(manifest.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise ValueError(
-            f'{manifest}: damaged ({error}); expected a manifest of {kind}, choose another folder'
-        ) from None
+    content: dict[str, Any] = read_json(manifest, f'a manifest of {kind} (choose another folder)')
     if not isinstance(content, dict) or content.get('kind') != kind:
         raise ValueError(f'{manifest}: not a manifest of {kind}; choose another folder')
+    files, inputs = content.get('files', []), content.get('inputs', {})
+    named = isinstance(files, list) and all(isinstance(name, str) for name in files)
+    if not named or not isinstance(inputs, dict):
+        raise ValueError(f'{manifest}: damaged; choose another folder')
     return content

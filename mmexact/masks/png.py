@@ -36,7 +36,7 @@ def read_mask(path: str | os.PathLike[str], size: tuple[int, int], num_classes: 
             mask = np.array(image)
     except FileNotFoundError:
         raise
-    except OSError as error:
+    except (OSError, SyntaxError, ValueError) as error:  # SyntaxError: Pillow's of a chunk
         raise ValueError(f'{path}: cannot be read as a PNG: {error}; make it anew') from None
     if mask.dtype != np.uint8 or mask.shape != tuple(size):
         raise ValueError(

@@ -20,6 +20,7 @@ from mmexact.datasets.mtlcc.index import look_up
 from mmexact.datasets.mtlcc.tiles import BANDS, PICKLE, TFRECORD, read_bands
 from mmexact.datasets.reader import PatchReader
 from mmexact.datasets.sits_dataset import SITSDataset
+from mmexact.documents import expecting
 from mmexact.sits import IGNORED, Window, cut
 
 CLASSES = {
@@ -205,7 +206,7 @@ class MTLCCDataset(SITSDataset):
                 f'split={self.split!r}: no folder tileids in {root} or in {size} beside it, and no '
                 f'list of that split ({CSV_OF_SPLIT}). {SOURCE}; copy tileids from the download'
             )
-        with open(listing, newline='') as file:
+        with expecting(listing, 'a path in every line'), open(listing, newline='') as file:
             paths = [row[0].strip() for row in csv.reader(file) if row]
         return list(dict.fromkeys(os.path.basename(path).split('.')[0] for path in paths))
 

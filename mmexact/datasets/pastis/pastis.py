@@ -20,10 +20,14 @@ from mmexact.datasets.numpy_files import map_array
 from mmexact.datasets.pastis.window_copy import WindowLayout
 from mmexact.datasets.reader import PatchReader
 from mmexact.datasets.sits_dataset import SITSDataset
+from mmexact.documents import expecting, read_json
 from mmexact.masks import check_name
 from mmexact.sits import IGNORED, Window, check_days, cut
 
 VOID = 19
+
+FEATURES = 'a GeoJSON with features that have ID_PATCH, Fold and dates-S2 as properties'
+STATISTICS = 'mean and std of every band by fold (Fold_1, ...)'
 
 BANDS = ('B2', 'B3', 'B4', 'B5', 'B6', 'B7', 'B8', 'B8A', 'B11', 'B12')
 """Bands of Sentinel-2 in the order of the files."""
@@ -85,13 +89,11 @@ def _day_of_year(date: str) -> int:
 
 def _patch_days(properties: dict[str, Any], source: str) -> np.ndarray:
     """Read ``dates-S2``, an object {"0": 20180917, ...} or the JSON text of one: int16 (T,)."""
-    dates = properties.get('dates-S2') or {}
-    if isinstance(dates, str):
-        dates = json.loads(dates)
-    try:
+    with expecting(source, 'dates-S2 with dates as YYYYMMDD by their number'):
+        dates = properties.get('dates-S2') or {}
+        if isinstance(dates, str):
+            dates = json.loads(dates)
         days = [_day_of_year(str(dates[key])) for key in sorted(dates, key=int)]
-    except ValueError as error:
-        raise ValueError(f'{source}: dates-S2: {error}; expected dates as YYYYMMDD') from None
     check_days(np.array(days, dtype=np.int16), source)
     return np.array(days, dtype=np.int16)
 
@@ -171,13 +173,16 @@ class PASTISDataset(SITSDataset):
             self._metainfo.update(self._statistics(norm))
 
     def _statistics(self, path: str) -> dict[str, list[float]]:
-        with open(path) as file:
-            norm = json.load(file)
-        try:
+        norm = read_json(path, STATISTICS)
+        with expecting(path, STATISTICS):
             folds = [norm[f'Fold_{fold}'] for fold in self.folds]
-        except KeyError as error:
-            raise ValueError(f'{path}: no {error}; it has {sorted(norm)}') from None
-        return {key: np.mean([fold[key] for fold in folds], 0).tolist() for key in ('mean', 'std')}
+            found = {key: np.mean([fold[key] for fold in folds], 0) for key in ('mean', 'std')}
+            bands = found['mean'].shape
+            if found['std'].shape != bands or len(bands) != 1 or (found['std'] <= 0).any():
+                raise ValueError('a band has no mean or no positive std')
+            if not np.isfinite([*found.values()]).all():
+                raise ValueError('a value is no number')
+        return {key: values.tolist() for key, values in found.items()}
 
     def load_patches(self) -> Iterator[tuple[str, PatchReader]]:
         """Yield the patches of the folds, in the order of ``metadata.geojson``."""
@@ -190,9 +195,12 @@ class PASTISDataset(SITSDataset):
             )
         data_root = find_data_root(self.data_root, 'metadata.geojson', PASTIS_SOURCE)
         metadata = os.path.join(data_root, 'metadata.geojson')
-        with open(metadata) as file:
-            patches = [feature['properties'] for feature in json.load(file)['features']]
-        known = {int(patch['Fold']) for patch in patches}
+        content = read_json(metadata, FEATURES)
+        with expecting(metadata, FEATURES):
+            patches = [feature['properties'] for feature in content['features']]
+            known = {int(patch['Fold']) for patch in patches}
+            for patch in patches:
+                check_name(str(patch['ID_PATCH']), metadata)
         if not set(self.folds) <= known:
             raise ValueError(
                 f'folds={self.folds}: {metadata} has no fold '
@@ -206,7 +214,6 @@ class PASTISDataset(SITSDataset):
         self, properties: dict[str, Any], metadata: str, layout: WindowLayout | None
     ) -> tuple[str, PatchReader]:
         name = str(properties['ID_PATCH'])
-        check_name(name, metadata)
         path = os.path.join(self.data_prefix['img_path'], f'S2_{name}.npy')
         days = _patch_days(properties, f'{metadata}, patch {name}')
         shape = map_array(path).shape

@@ -17,6 +17,7 @@ from mmexact.datasets.numpy_files import load_arrays
 from mmexact.datasets.pastis.pastis import BANDS, METAINFO, find_data_root, to_classes
 from mmexact.datasets.reader import PatchReader
 from mmexact.datasets.sits_dataset import SITSDataset
+from mmexact.documents import expecting
 from mmexact.masks import check_name
 from mmexact.sits import Window, check_days, cut
 
@@ -123,7 +124,7 @@ class PASTIS24Dataset(SITSDataset):
             raise FileNotFoundError(
                 f'{os.path.abspath(listing)}: no such file, but folds asks for fold {fold}'
             )
-        with open(listing, newline='') as file:
+        with expecting(listing, 'a path in every line'), open(listing, newline='') as file:
             entries = [row[0].strip() for row in csv.reader(file) if row]
         for line, entry in enumerate(entries, 1):
             if not entry.endswith(('.pickle', '.pkl')):

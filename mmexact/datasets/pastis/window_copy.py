@@ -6,7 +6,6 @@ for the 0.5 MB of a window). The copy has the same files, but ``DATA_S2/S2_<id>.
 no window, and ``manifest.json`` tells the sizes.
 """
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterable
@@ -17,6 +16,7 @@ import numpy as np
 
 from mmexact.datasets.numpy_files import map_array, save_array
 from mmexact.datasets.windows import window_grid
+from mmexact.documents import expecting, read_json
 from mmexact.masks.folder import MANIFEST, ResumableFolder
 from mmexact.sits import Window, cut
 
@@ -44,16 +44,21 @@ class WindowLayout:
         path = os.path.join(data_root, MANIFEST)
         if not os.path.isfile(path):
             return None
-        with open(path, encoding='utf-8') as file:
-            manifest = json.load(file)
-        if manifest['kind'] != KIND:  # a synthetic tree has a manifest as well
-            return None
-        if not manifest['complete']:
+        expected = 'the manifest of a copy or of a synthetic tree'
+        manifest = read_json(path, expected)
+        with expecting(path, expected):
+            if manifest['kind'] != KIND:  # a synthetic tree has a manifest as well
+                return None
+            inputs, complete = manifest['inputs'], manifest['complete']
+            (height, width), side = inputs['patch_size'], inputs['window_size']
+            if not min(height, width) >= side > 0:
+                raise ValueError(f'windows of {side} in patches of {height} x {width} pixels')
+        if not complete:
             raise FileNotFoundError(
                 f'{path}: the copy is incomplete; run tools/dataset_converters/pastis_windows.py '
                 f'again, it goes on where it stopped'
             )
-        return cls(manifest['inputs']['window_size'], tuple(manifest['inputs']['patch_size']))
+        return cls(side, (height, width))
 
     @property
     def windows(self) -> list[Window]:
