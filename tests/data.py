@@ -67,7 +67,10 @@ def write_pastis(
         features.append({'type': 'Feature', 'properties': properties, 'geometry': None})
     write_json(root / 'metadata.geojson', {'type': 'FeatureCollection', 'features': features})
     norm = {
-        f'Fold_{fold}': {'mean': [fold + 10.0 * band for band in range(bands)], 'std': [fold] * bands}
+        f'Fold_{fold}': {
+            'mean': [fold + 10.0 * band for band in range(bands)],
+            'std': [fold] * bands,
+        }
         for fold in range(1, 6)
     }
     write_json(root / 'NORM_S2_patch.json', norm)
