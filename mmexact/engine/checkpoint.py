@@ -98,9 +98,9 @@ def _unpickle(path: Path, map_location: Any = 'cpu') -> Any:
 
 def _check_sums(path: Path) -> None:
     """Check the sums that ``torch.save`` puts beside all it writes, and does not look at again."""
-    if not zipfile.is_zipfile(path):
-        return  # torch knows what it is
     try:
+        if not zipfile.is_zipfile(path):
+            return  # torch knows what it is
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
     except Exception as error:  # what a broken archive raises depends on where it is broken

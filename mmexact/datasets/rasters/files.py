@@ -114,6 +114,8 @@ def _open(_process: int, path: str, document: str) -> Raster:
         if not os.path.exists(path):
             raise FileNotFoundError(f'{os.path.abspath(path)}: no such raster') from None
         raise ValueError(f'{path}: cannot be opened as a raster: {error}') from error
+    if file.transform.is_degenerate:
+        raise ValueError(f'{path}: its transform {tuple(file.transform)[:6]} has no pixel size')
     plain = ([MaskFlags.all_valid], [MaskFlags.nodata])
     simple = all(flags in plain for flags in file.mask_flag_enums)
     return Raster(file, file.nodatavals if simple else None)

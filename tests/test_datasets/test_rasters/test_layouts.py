@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.shutil import copy as copy_raster
+from rasterio.transform import Affine
 
+from mmexact.datasets import RasterSeriesDataset
 from tests.data import CORNER, SIZE, position_code, write_raster
 from tests.test_datasets.test_rasters.areas import build, describe, read
 
@@ -259,3 +261,15 @@ def test_a_band_that_is_there_twice_is_named(banded):
     write_raster(banded / '20170301' / 'later_B02_10m.tif', np.zeros((1, 4, 4), np.int16))
     with pytest.raises(ValueError, match=r'scene_B02.* and .*later_B02.* both hold band B02'):
         build(banded, search=BANDS)
+
+
+def test_a_raster_without_pixel_size_is_named(tmp_path):
+    path = tmp_path / '20180101.tif'
+    write_raster(path, np.ones((2, 4, 4), np.int16), Affine(10, 10, 500_000, 10, 10, 5_100_000))
+    with pytest.raises(ValueError, match=r'20180101\.tif: its transform .* has no pixel size'):
+        RasterSeriesDataset(
+            data_root=str(tmp_path),
+            series=dict(a=dict(rasters='*.tif')),
+            window_size=None,
+            metainfo=dict(classes=('Background', 'Corn')),
+        )
