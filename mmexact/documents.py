@@ -29,7 +29,7 @@ def expecting(path: str | os.PathLike[str], what: str) -> Iterator[None]:
         if isinstance(error, ValueError) and str(path) in str(error):
             raise
         raise ValueError(
-            f'{path}: expected {what}, found something else ({type(error).__name__}: {error})'
+            f'{path}: damaged ({type(error).__name__}: {error}); expected {what}'
         ) from error
 
 

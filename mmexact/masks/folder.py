@@ -275,7 +275,7 @@ def read_manifest(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
     manifest = Path(path) / MANIFEST
     if not manifest.is_file():
         raise FileNotFoundError(f'{manifest.absolute()}: no such file; expected a folder of {kind}')
-    content: dict[str, Any] = read_json(manifest, f'a manifest of {kind} (choose another folder)')
+    content: dict[str, Any] = read_json(manifest, f'a manifest of {kind}, choose another folder')
     if not isinstance(content, dict) or content.get('kind') != kind:
         raise ValueError(f'{manifest}: not a manifest of {kind}; choose another folder')
     files, inputs = content.get('files', []), content.get('inputs', {})

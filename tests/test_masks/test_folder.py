@@ -129,7 +129,7 @@ def test_files_of_others_are_never_replaced(tmp_path, overwrite):
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('{"kind": "notes", "fil', r'manifest\.json: expected a manifest of notes'),
+        ('{"kind": "notes", "fil', r'manifest\.json: damaged \(.*expected a manifest of notes'),
         ('[]', r'manifest\.json: not a manifest of notes; choose another folder'),
         ('{"kind": "maps", "files": ["a.txt"]}', 'not a manifest of notes'),
     ],

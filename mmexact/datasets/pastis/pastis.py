@@ -89,7 +89,7 @@ def _day_of_year(date: str) -> int:
 
 def _patch_days(properties: dict[str, Any], source: str) -> np.ndarray:
     """Read ``dates-S2``, an object {"0": 20180917, ...} or the JSON text of one: int16 (T,)."""
-    with expecting(source, 'dates-S2 with dates as YYYYMMDD by their number'):
+    with expecting(f'{source}: dates-S2', 'dates as YYYYMMDD by their number'):
         dates = properties.get('dates-S2') or {}
         if isinstance(dates, str):
             dates = json.loads(dates)

@@ -154,7 +154,7 @@ def test_dates_that_do_not_fit_the_series_are_named(root):
     with pytest.raises(ValueError, match=message):
         build(root)
     edit_metadata(root, lambda properties: properties['dates-S2'].update({'2': 20180231}))
-    with pytest.raises(ValueError, match=r'patch 7: expected dates-S2 with dates as YYYYMMDD'):
+    with pytest.raises(ValueError, match=r'patch 7: dates-S2: .*expected dates as YYYYMMDD'):
         build(root)
 
 
