@@ -147,8 +147,8 @@ class MaskRefiner:
             here, size = masks.window(number), info['size']
             confidence = masks.confidence[here].reshape(size) / 255
             writer.write(sample_id, masks.classes[here].reshape(size), confidence)
-        best = max(records, key=lambda record: record['agreement'])
-        for line in best['alike']:
+        kept = records[-2 if _lost(records) else -1]  # the round that the masks are of
+        for line in kept['alike']:
             print_log(f'the seasons of pixels look alike: {line}', 'current')
         scores = score_masks(masks, self.dataset) if score else None
         manifest = writer.finish(scores, refinement=records)

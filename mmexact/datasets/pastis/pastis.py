@@ -175,6 +175,8 @@ class PASTISDataset(SITSDataset):
     def _statistics(self, path: str) -> dict[str, list[float]]:
         norm = read_json(path, STATISTICS)
         with expecting(path, STATISTICS):
+            if missing := [f'Fold_{n}' for n in self.folds if f'Fold_{n}' not in norm]:
+                raise ValueError(f'{path}: no {missing[0]!r}; it has {sorted(norm)}')
             folds = [norm[f'Fold_{fold}'] for fold in self.folds]
             found = {key: np.mean([fold[key] for fold in folds], 0) for key in ('mean', 'std')}
             bands = found['mean'].shape
