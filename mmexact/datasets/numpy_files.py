@@ -5,13 +5,14 @@ Pickles are read without running code: numpy data and Python's own containers.
 
 import os
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from tokenize import TokenError
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from mmexact.masks import whole_file
+from mmexact.pickle_bounds import check_size
 from mmexact.plain_numpy import STAND_INS
 
 HEADER = (
@@ -74,20 +75,8 @@ def _no_bytes(*_args: Any) -> bytes:
 PLAIN = STAND_INS | {'_codecs.encode': _encode, '__builtin__.bytes': _no_bytes}
 """What pickles may refer to."""
 
-MOST_IN_TUPLE = 10_000
-"""Values in a tuple, counting those of tuples within: each of them may stand there many times."""
 
-
-class _PlainUnpickler(pickle._Unpickler):
-    """Pickle's reader in Python, which can be told what tuples to make."""
-
-    dispatch = pickle._Unpickler.dispatch.copy()
-    stack: list[Any]
-
-    def __init__(self, file: IO[bytes]) -> None:
-        super().__init__(file, encoding='latin1')
-        self.sizes: dict[int, tuple[Any, int]] = {}  # of tuples by their id, which they keep
-
+class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         found = PLAIN.get(f'{module}.{name}')
         if found is None:
@@ -96,26 +85,6 @@ class _PlainUnpickler(pickle._Unpickler):
                 f'containers are read, because a pickle can run any code'
             )
         return found
-
-    def measure(self) -> None:
-        """Refuse tuples that grow beyond measure, such as one that doubles thirty times."""
-        made: tuple[Any, ...] = self.stack[-1]
-        size = 1 + sum(self.sizes.get(id(value), (None, 1))[1] for value in made)
-        if size > MOST_IN_TUPLE:
-            raise pickle.UnpicklingError(f'a tuple of more than {MOST_IN_TUPLE} values')
-        self.sizes[id(made)] = made, size
-
-
-def _measured(load: Callable[[Any], None]) -> Callable[[Any], None]:
-    def loaded(unpickler: _PlainUnpickler) -> None:
-        load(unpickler)
-        unpickler.measure()
-
-    return loaded
-
-
-for _opcode in (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3):
-    _PlainUnpickler.dispatch[_opcode[0]] = _measured(pickle._Unpickler.dispatch[_opcode[0]])
 
 
 def load_plain_pickle(path: str) -> Any:
@@ -129,7 +98,9 @@ def load_plain_pickle(path: str) -> Any:
     """
     try:
         with open(path, 'rb') as file:
-            return _PlainUnpickler(file).load()
+            check_size(file)
+            file.seek(0)
+            return _PlainUnpickler(file, encoding='latin1').load()
     except FileNotFoundError:
         raise FileNotFoundError(f'{os.path.abspath(path)}: no such file') from None
     # A damaged stream can end in any of the errors that the documentation of pickle lists.

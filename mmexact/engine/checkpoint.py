@@ -1,5 +1,6 @@
 """Checkpoints in: nothing but tensors and plain values is unpickled, and every weight must fit."""
 
+import io
 import logging
 import os
 import pickle
@@ -16,11 +17,13 @@ from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import (
     _get_mmengine_home,
     get_external_models,
+    get_mmcls_models,
     get_torchvision_models,
 )
 from torch import Tensor, nn
 
 from mmexact.engine.training_data import check_data
+from mmexact.pickle_bounds import check_size
 from mmexact.plain_numpy import STAND_INS
 
 STATISTICS = ('min', 'max', 'current', 'mean')
@@ -40,6 +43,9 @@ ADMITTED = [
     *((stand_in, name) for name, stand_in in STAND_INS.items()),
 ]
 """What MMEngine saves beside tensors: the log's history, in numpy arrays."""
+
+PICKLES_BEFORE_1_6 = 5
+"""In a file of older PyTorch: mark, version, machine, contents and the keys of what follows."""
 
 TRUSTED = 'MMEXACT_TRUST_CHECKPOINTS'
 """Environment variable that has checkpoints unpickled without a look at what is in them."""
@@ -68,9 +74,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise ValueError(f'{path}: holds a {type(checkpoint).__name__}, expected a state dict')
     if 'state_dict' not in checkpoint:
         checkpoint = {'state_dict': checkpoint}
-    checkpoint['state_dict'] = {
-        name.removeprefix('module.'): value for name, value in checkpoint['state_dict'].items()
-    }
+    state = checkpoint['state_dict']
+    if not isinstance(state, dict) or not all(isinstance(one, Tensor) for one in state.values()):
+        found = list(state)[:5] if isinstance(state, dict) else type(state).__name__
+        raise ValueError(f'{path}: expected weights by name; found {found}')
+    if not isinstance(checkpoint.get('meta', {}), dict):
+        raise ValueError(f"{path}: its 'meta' is no dict; is it written by MMEngine?")
+    checkpoint['state_dict'] = {str(name).removeprefix('module.'): state[name] for name in state}
     return checkpoint
 
 
@@ -83,7 +93,7 @@ def _unpickle(path: Path, map_location: Any = 'cpu') -> Any:
             logging.WARNING,
         )
         return torch.load(path, map_location=map_location, weights_only=False)
-    _check_sums(path)
+    _check_file(path)
     try:
         with torch.serialization.safe_globals(ADMITTED):
             return torch.load(path, map_location=map_location, weights_only=True)
@@ -96,15 +106,28 @@ def _unpickle(path: Path, map_location: Any = 'cpu') -> Any:
         ) from error
 
 
-def _check_sums(path: Path) -> None:
-    """Check the sums that ``torch.save`` puts beside all it writes, and does not look at again."""
+def _check_file(path: Path) -> None:
+    """Check the sums that ``torch.save`` puts beside all it writes, and the sizes of what it holds.
+
+    Nobody looks at the sums again otherwise.
+    """
     try:
         if not zipfile.is_zipfile(path):
-            return  # torch knows what it is
+            with open(path, 'rb') as file:
+                for _ in range(PICKLES_BEFORE_1_6):
+                    check_size(file)
+            return
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-    except Exception as error:  # what a broken archive raises depends on where it is broken
-        raise ValueError(f'{path}: is damaged ({error})') from error
+            for name in archive.namelist():
+                if name.endswith('data.pkl'):
+                    check_size(io.BytesIO(archive.read(name)))
+    except pickle.UnpicklingError as error:
+        raise ValueError(f'{path}: is no checkpoint: it holds {error}') from error
+    except Exception as error:  # what a broken file raises depends on where it is broken
+        if zipfile.is_zipfile(path):
+            raise ValueError(f'{path}: is damaged ({error})') from error
+        return  # torch knows what it is
     if damaged is not None:
         raise ValueError(f'{path}: is damaged: {damaged} is not what was written')
 
@@ -141,7 +164,8 @@ def load_by_name(filename: str, map_location: Any = None) -> Any:
     """Read a checkpoint that torchvision or OpenMMLab has a name for, as :func:`load_for_mmengine`.
 
     Args:
-        filename: Such as 'torchvision://resnet18' or 'open-mmlab://resnet18_v1c'.
+        filename: Such as 'torchvision://resnet18', 'open-mmlab://resnet18_v1c' or
+            'mmcls://mobilenet_v2', of which only the backbone is returned.
         map_location: Device of the tensors.
 
     Raises:
@@ -154,7 +178,22 @@ def load_by_name(filename: str, map_location: Any = None) -> Any:
     place = places[name]
     if not place.startswith(('http://', 'https://')):
         place = os.path.join(_get_mmengine_home(), place)
-    return load_for_mmengine(place, map_location)
+    checkpoint = load_for_mmengine(place, map_location)
+    if scheme != 'mmcls':
+        return checkpoint
+    weights = checkpoint.get('state_dict', checkpoint).items()
+    prefix = 'backbone.'
+    backbone = {key.removeprefix(prefix): one for key, one in weights if key.startswith(prefix)}
+    return dict(state_dict=backbone)
+
+
+def refuse_to_load(filename: str, _map_location: Any = None) -> Any:
+    """Refuse a checkpoint of a store whose contents MMEngine would unpickle whatever they are.
+
+    Raises:
+        ValueError: Always.
+    """
+    raise ValueError(f'{filename}: mmexact reads files and http addresses; download it first')
 
 
 CATALOGUES = {
@@ -162,11 +201,15 @@ CATALOGUES = {
     'modelzoo://': get_torchvision_models,
     'open-mmlab://': get_external_models,
     'openmmlab://': get_external_models,
+    'mmcls://': get_mmcls_models,
 }
 """Where names lead, by scheme."""
 
+STORES = ['pavi://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://']
+
 CheckpointLoader.register_scheme(['', 'http://', 'https://'], load_for_mmengine, force=True)
 CheckpointLoader.register_scheme(list(CATALOGUES), load_by_name, force=True)
+CheckpointLoader.register_scheme(STORES, refuse_to_load, force=True)
 
 
 def load_weights(model: nn.Module, path: str | Path, dataset: Any = None) -> dict[str, Any]:

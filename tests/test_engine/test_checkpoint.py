@@ -3,6 +3,7 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader, Runner, load_checkpoint
+from mmengine.runner.checkpoint import get_mmcls_models
 from torch import nn
 
 from mmexact import engine
@@ -179,6 +180,43 @@ def test_mmengine_runs_nothing_that_a_checkpoint_brings(trained, tmp_path, resum
 def test_the_plugin_reads_for_mmengine():
     for scheme in ('', 'http://', 'https://'):
         assert CheckpointLoader._schemes[scheme] is engine.load_for_mmengine
+
+
+def test_values_that_double_are_refused_before_they_are_hashed(tmp_path):
+    pair = ()
+    for _ in range(40):
+        pair = (pair, pair)
+    for new in (True, False):
+        path = tmp_path / 'pairs.pth'
+        torch.save({'key': pair}, path, _use_new_zipfile_serialization=new)
+        with pytest.raises(ValueError, match=r'pairs\.pth: .* more than 1000000 values'):
+            read_checkpoint(path)
+        torch.save(nn.Linear(2, 1).state_dict(), path, _use_new_zipfile_serialization=new)
+        assert read_checkpoint(path)['state_dict']['bias'].shape == (1,)
+
+
+@pytest.mark.parametrize(
+    'content', [dict(state_dict=[1]), dict(weight=[1.0]), dict(state_dict={}, meta=[1])]
+)
+def test_other_things_than_weights_are_named(tmp_path, content):
+    with pytest.raises(ValueError, match=r'odd\.pth: (expected weights by name|its .meta.)'):
+        read_checkpoint(save(tmp_path / 'odd.pth', **content))
+
+
+def test_stores_of_others_are_not_unpickled():
+    for name in ('pavi://a', 's3://a/b.pth', 'cluster:s3://a/b.pth', 'petrel://a'):
+        with pytest.raises(ValueError, match='download it first'):
+            load_checkpoint(nn.Linear(2, 1), name)
+
+
+def test_a_classifier_of_mmcls_gives_its_backbone(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
+    (tmp_path / 'checkpoints').mkdir()
+    name = get_mmcls_models()['mobilenet_v2'].rpartition('/')[2]
+    weights = {f'backbone.{key}': one for key, one in nn.Linear(2, 1).state_dict().items()}
+    save(tmp_path / 'checkpoints' / name, state_dict=weights | {'head.weight': torch.ones(1)})
+    found = CheckpointLoader.load_checkpoint('mmcls://mobilenet_v2', 'cpu')
+    assert sorted(found['state_dict']) == ['bias', 'weight']
 
 
 def test_names_of_catalogues_lead_to_the_same_reader(tmp_path, monkeypatch):
