@@ -25,7 +25,7 @@ def check_size(file: IO[bytes]) -> None:
         ValueError, LookupError, TypeError: The pickle is damaged.
     """
     stack: list[Any] = []  # as a reader's, with marks, and the numbers of values in lists of one
-    memo: dict[int, Any] = {}
+    memo: dict[Any, Any] = {}
     for opcode, argument, _ in genops(file):
         if opcode.name in READ_MEMO:
             stack.append(memo[argument])

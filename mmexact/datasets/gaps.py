@@ -62,7 +62,7 @@ def _fill(values: np.ndarray, seen: np.ndarray, days: np.ndarray) -> np.ndarray:
     first, last = before[date, pixel], after[date, pixel]
     first, last = np.where(first < 0, last, first), np.where(last == dates, first, last)
     span = days[last] - days[first]
-    share = np.divide(days[date] - days[first], span, out=np.zeros_like(span), where=span > 0)
+    share = np.divide(days[date] - days[first], span, out=np.zeros(span.shape), where=span > 0)
     share = share.astype(np.result_type(values.dtype, np.float32))
     for band in range(values.shape[1]):
         plane = values[:, band]
