@@ -49,5 +49,5 @@ format: $(INSTALLED)  ## Format the code
 	$(RUN) -m ruff check --fix .
 
 clean:  ## Remove the environment and caches; work_dirs and data stay
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

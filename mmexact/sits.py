@@ -17,6 +17,9 @@ import torch
 DAYS = 367
 """Rows of a day-of-year table: 0 for padded dates, then days 1..366."""
 
+LAST_DAYS = np.array([31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 366])
+"""Last day of year of each month; day 366 counts as December."""
+
 YEAR = 365
 """Days by which :func:`season_days` counts years."""
 
@@ -153,6 +156,11 @@ def season_days(series: Sequence[np.ndarray]) -> list[np.ndarray]:
         years = np.cumsum(np.diff(days, prepend=days[0]) < 0) + (days[0] < start)
         calendar.append(days.astype(int) + YEAR * years)
     return calendar
+
+
+def months_of(day_of_year: np.ndarray) -> np.ndarray:
+    """Return the months, 0 (January) to 11, of days of year 1..366."""
+    return np.searchsorted(LAST_DAYS, day_of_year)
 
 
 def check_days(day_of_year: np.ndarray, source: str) -> None:

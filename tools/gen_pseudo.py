@@ -16,6 +16,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from mmexact.apis.command_line import config_parser, existing_file, load_config
+from mmexact.apis.configs import settings_at_fault
 from mmexact.engine.checkpoint import load_weights
 from mmexact.engine.pseudo_label_hook import FIXED, PseudoLabelHook
 from mmexact.evaluation import compares_pixels, select_with_pixel_labels
@@ -98,12 +99,14 @@ def generate(
         run was completed.
     """
     cfg.load_from, cfg.resume = None, False
-    runner = Runner.from_cfg(cfg)
+    with settings_at_fault(str(cfg.filename)):
+        runner = Runner.from_cfg(cfg)
+        dataset = runner.test_dataloader.dataset
     chosen_by = FIXED
     if select_among is not None:
         checkpoint = choose(runner, [checkpoint, *select_among])
         chosen_by = 'pixel labels, with the checkpoint (the protocol of the paper)'
-    load_weights(runner.model, checkpoint, runner.test_dataloader.dataset)
+    load_weights(runner.model, checkpoint, dataset)
     hook = PseudoLabelHook(out_dir, score_chosen_by=chosen_by, overwrite=overwrite, amp=amp)
     evaluator = runner.build_evaluator(cfg.test_evaluator) if cfg.get('test_evaluator') else None
     scores = hook.map_windows(runner, cfg.test_dataloader, evaluator)

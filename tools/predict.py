@@ -14,6 +14,7 @@ from mmengine.utils import ProgressBar
 from mmexact.apis.area_of_interest import area_digest, box_in_degrees, read_area
 from mmexact.apis.blocks import BLOCK_WINDOWS, OVERLAP, plan_blocks
 from mmexact.apis.command_line import config_parser, existing_file, load_config
+from mmexact.apis.configs import settings_at_fault
 from mmexact.apis.inference import SCORES, build_scenes, load_segmentor, predict_scene
 from mmexact.engine.value_check import check_dataset
 from mmexact.masks import ResumableFolder, config_digest, map_files, weights_digest
@@ -90,16 +91,17 @@ def predict(cfg: Config, args: Namespace, out_dir: Path) -> dict[str, Any]:
     Returns:
         The manifest of the folder, with the ``pixels`` of each patch by class.
     """
-    dataset = build_scenes(cfg)
-    model = load_segmentor(cfg, args.checkpoint, scenes=dataset)
+    with settings_at_fault(args.config):
+        dataset = build_scenes(cfg)
+        model = load_segmentor(cfg, args.checkpoint, scenes=dataset)
+        hooks = cfg.get('default_hooks', {})
+        if hooks.get('segmentor_check', {}).get('check_values', True):
+            check_dataset(dataset, model)
+        infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+        blocks = [len(plan_blocks(model, info, args.overlap, args.block_windows)) for info in infos]
     scores = args.scores if args.scores or args.scores is None else ['probability']
     area = read_area(args.area) if args.area else None
     area = box_in_degrees(args.bbox) if args.bbox else area
-    hooks = cfg.get('default_hooks', {})
-    if hooks.get('segmentor_check', {}).get('check_values', True):
-        check_dataset(dataset, model)
-    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
-    blocks = [len(plan_blocks(model, info, args.overlap, args.block_windows)) for info in infos]
     names = [info['sample_id'] for info in infos]
     files = [map_files(name) + [f'{name}_{kind}.tif' for kind in scores or ()] for name in names]
     folder = ResumableFolder(

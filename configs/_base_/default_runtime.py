@@ -18,6 +18,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SITSVisualizationHook'),
     segmentor_check=dict(type='SegmentorCheckHook'),
+    rank_watch=dict(type='RankWatchHook'),
 )
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='SITSVisualizer', vis_backends=vis_backends, name='visualizer')

@@ -44,7 +44,13 @@ class ClassMap:
         with open_gdal(self.path) as raster:
             for row in range(0, self.shape[0], 512):
                 window = ((row, min(row + 512, self.shape[0])), (0, self.shape[1]))
-                yield row, raster.read(1, window=window)
+                try:
+                    values = raster.read(1, window=window)
+                except rasterio.errors.RasterioIOError as error:
+                    raise ValueError(
+                        f'{self.path}: cannot be read from row {row} on: {error}; is it complete?'
+                    ) from None
+                yield row, values
 
     def count(self, regions: GeoDataFrame | None = None) -> np.ndarray:
         """Count pixels by class, (R, 255), in each region or (R = 1) in the whole map."""

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from mmengine.config import Config, DictAction
 
-from mmexact.apis.configs import read_config
+from mmexact.apis.configs import read_config, settings_at_fault
 from mmexact.engine.process import keep_freed_memory, use_gloo_without_gpu
 from mmexact.engine.segmentor_check import check_components
 
@@ -93,7 +93,8 @@ def load_config(args: Namespace) -> Config:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     try:
         cfg = read_config(args.config, args.cfg_options)
-        check_components(cfg.get('model', {}))
+        with settings_at_fault('model'):
+            check_components(cfg.get('model', {}))
     except ValueError as error:
         OneLineErrorParser().error(f'{args.config}: {error}')
     cfg.launcher = args.launcher

@@ -1,6 +1,7 @@
 """Configs as our tools read them: with bases that mmexact ships, and bound to a user's area."""
 
 import os
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,16 +41,37 @@ def read_config(path: str | os.PathLike[str], options: Mapping[str, Any] | None 
             or ``{'area.window_size': 12}``.
 
     Raises:
-        ValueError: The area lacks a setting, or has one that does not fit.
+        ValueError: The area lacks a setting or has one that does not fit, or an option replaces a
+            part of something that has none.
     """
     options = options or {}
     of_area = {key: value for key, value in options.items() if key.split('.')[0] == 'area'}
     with _bases_of_mmexact():
         cfg = Config.fromfile(path)
-    cfg.merge_from_dict(of_area)
-    bind_area(cfg)
-    cfg.merge_from_dict({key: options[key] for key in options.keys() - of_area.keys()})
+    with settings_at_fault(f'with {dict(options)}'):
+        cfg.merge_from_dict(of_area)
+        bind_area(cfg)
+        cfg.merge_from_dict({key: options[key] for key in options.keys() - of_area.keys()})
     return cfg
+
+
+@contextmanager
+def settings_at_fault(what: str) -> Iterator[None]:
+    """Turn what goes wrong while something is made from settings into a ValueError in one line.
+
+    Args:
+        what: What is made, for the message. Errors of files and values pass as they are.
+    """
+    try:
+        yield
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # a value of another kind ends in any error, at any place
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise ValueError(
+            f'{what}: {type(error).__name__}: {error or place.line} ({Path(place.filename).name}, '
+            f'line {place.lineno}); look for a setting of another kind than it should be'
+        ) from error
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
 from mmexact.apis.command_line import OneLineErrorParser, config_parser
+from mmexact.apis.configs import settings_at_fault
 from mmexact.datasets.sits_dataset import SITSDataset
 
 
@@ -38,11 +39,12 @@ def open_data(cfg: Config, loader: str = 'train', **settings: Any) -> SITSDatase
     section = cfg.get(f'{loader}_dataloader')
     if not section:
         raise ValueError(f'{cfg.filename}: the config has no {loader}_dataloader')
-    kind = DATASETS.get(section.dataset.type)
-    if not (isinstance(kind, type) and issubclass(kind, SITSDataset)):
-        raise ValueError(
-            f'{cfg.filename}: {loader}_dataloader.dataset.type={section.dataset.type!r}; expected '
-            f'a dataset of series, such as RasterSeriesDataset, not wrapped in another'
-        )
-    dataset: SITSDataset = DATASETS.build({**section.dataset, **settings})
+    with settings_at_fault(f'{cfg.filename}, {loader}_dataloader.dataset'):
+        kind = DATASETS.get(section.dataset.type)
+        if not (isinstance(kind, type) and issubclass(kind, SITSDataset)):
+            raise ValueError(
+                f'{cfg.filename}: {loader}_dataloader.dataset.type={section.dataset.type!r}; '
+                f'expected a dataset of series, such as RasterSeriesDataset, not wrapped in another'
+            )
+        dataset: SITSDataset = DATASETS.build({**section.dataset, **settings})
     return dataset

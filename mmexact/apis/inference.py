@@ -38,6 +38,7 @@ from mmexact.apis.data import open_data
 from mmexact.datasets import LoadSITS, SITSDataset
 from mmexact.engine.checkpoint import load_weights
 from mmexact.masks.maps import count_classes, open_map
+from mmexact.models.data_preprocessor import SITSDataPreprocessor
 from mmexact.models.segmentors.exact_classifier import ExactClassifier
 from mmexact.sits import IGNORED
 
@@ -74,6 +75,11 @@ def load_segmentor(
     if kind is None or not issubclass(kind, EncoderDecoder):
         raise ValueError(f'model.type={cfg.model.type!r}; expected a segmentor: EncoderDecoder')
     model = init_model(copy.deepcopy(cfg), device=device or get_device())
+    if not isinstance(model.data_preprocessor, SITSDataPreprocessor):
+        raise ValueError(
+            f'model.data_preprocessor is a {type(model.data_preprocessor).__name__}; expected '
+            f"dict(type='SITSDataPreprocessor', mean=..., std=...) with the statistics of the bands"
+        )
     load_weights(model, checkpoint, scenes)
     return model
 

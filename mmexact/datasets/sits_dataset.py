@@ -19,6 +19,7 @@ from mmexact.datasets.samplers import Draw
 from mmexact.datasets.transforms.loading import LoadSITSAnnotations
 from mmexact.datasets.windows import presence, window_grid
 from mmexact.masks import check_name, open_masks
+from mmexact.sits import months_of
 
 
 @DATASETS.register_module()
@@ -109,6 +110,13 @@ class SITSDataset(BaseSegDataset):
         """Names of the bands in their order, None where they have none."""
         self.full_init()
         return next(iter(self.readers.values())).bands
+
+    @property
+    def months(self) -> list[int]:
+        """Months that have dates in any patch, 1 (January) to 12."""
+        self.full_init()
+        days = np.unique(np.concatenate([reader.days for reader in self.readers.values()]))
+        return np.unique(months_of(days) + 1).tolist()
 
     def load_patches(self) -> Iterator[tuple[str, PatchReader]]:
         """Yield name and reader of each patch. Its mask is read before the next is asked for."""

@@ -1,8 +1,10 @@
 """What a model was trained on, in its checkpoint, compared with what it is used on."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
+from mmengine.logging import print_log
 from torch import nn
 
 NAMES = {'classes': 'classes', 'bands': 'bands', 'mean': 'means', 'std': 'standard deviations'}
@@ -10,7 +12,7 @@ NAMES = {'classes': 'classes', 'bands': 'bands', 'mean': 'means', 'std': 'standa
 
 
 def describe_data(dataset: Any, model: nn.Module) -> dict[str, list[Any]]:
-    """Describe the data of a training: names of classes and bands, statistics of the bands.
+    """Describe the data of a training: classes, bands and their statistics, months of the dates.
 
     Args:
         dataset: Of the data loader; what it does not know is left out.
@@ -19,6 +21,7 @@ def describe_data(dataset: Any, model: nn.Module) -> dict[str, list[Any]]:
     found = dict(
         classes=getattr(dataset, 'metainfo', {}).get('classes'),
         bands=getattr(dataset, 'band_names', None),
+        months=getattr(dataset, 'months', None),
     )
     preprocessor: Any = getattr(model, 'data_preprocessor', None)
     for key in ('mean', 'std'):
@@ -30,6 +33,8 @@ def describe_data(dataset: Any, model: nn.Module) -> dict[str, list[Any]]:
 def check_data(checkpoint: Mapping[str, Any], dataset: Any, model: nn.Module, path: Any) -> None:
     """Check that data are as those that a model was trained on, as far as both are described.
 
+    Warns of series from a season of which less than half is the same.
+
     Args:
         checkpoint: With ``meta``: what :func:`describe_data` returned under 'trained_on', or
             MMEngine's 'dataset_meta'.
@@ -38,11 +43,14 @@ def check_data(checkpoint: Mapping[str, Any], dataset: Any, model: nn.Module, pa
         path: Of the checkpoint, for the message.
 
     Raises:
-        ValueError: Classes, bands or statistics differ, or stand in another order.
+        ValueError: Classes, bands or statistics differ, or stand in another order; or no month of
+            the series is one of the training.
     """
     meta = checkpoint.get('meta') or {}
     theirs = meta.get('trained_on') or dict(classes=(meta.get('dataset_meta') or {}).get('classes'))
-    for key, ours in describe_data(dataset, model).items():
+    described = describe_data(dataset, model)
+    _check_season(theirs.get('months') or (), described.pop('months', ()), path)
+    for key, ours in described.items():
         known = list(theirs.get(key) or ())
         if not known or known == ours:
             continue
@@ -51,3 +59,15 @@ def check_data(checkpoint: Mapping[str, Any], dataset: Any, model: nn.Module, pa
             f'{path}: the model was trained on the {NAMES[key]} {known}{order}, but the config and '
             f'its data have {ours}; give the config that it was trained with, or data like those'
         )
+
+
+def _check_season(theirs: Any, ours: Any, path: Any) -> None:
+    both = set(theirs) & set(ours)
+    if not theirs or not ours or 2 * len(both) >= len({*theirs, *ours}):
+        return
+    told = (
+        f'{path}: the model was trained on series of the months {theirs}, but the data have {ours}'
+    )
+    if not both:
+        raise ValueError(f'{told}; give data of that season')
+    print_log(f'{told}; expect mistakes', 'current', logging.WARNING)

@@ -55,6 +55,20 @@ def test_what_is_not_known_is_not_compared():
         check_data(by_mmengine, data(), model(), 'x.pth')
 
 
+def test_another_season_is_refused_and_half_of_one_warned_of(monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        'mmexact.engine.training_data.print_log', lambda text, *_: said.append(text)
+    )
+    checkpoint = dict(meta=dict(trained_on=describe_data(data(months=[10, 11, 12, 1]), model())))
+    check_data(checkpoint, data(months=[11, 12]), model(), 'x.pth')
+    assert not said
+    check_data(checkpoint, data(months=[12, 1, 2, 3]), model(), 'x.pth')
+    assert 'of the months [10, 11, 12, 1], but the data have [12, 1, 2, 3]' in said[0]
+    with pytest.raises(ValueError, match='give data of that season'):
+        check_data(checkpoint, data(months=[5, 6]), model(), 'x.pth')
+
+
 def config(tree: Path, work_dir: Path, **settings):
     cfg = toy_config(tree, work_dir, **settings)
     cfg.default_hooks.checkpoint = dict(type='ResumableCheckpointHook', by_epoch=False, interval=1)
@@ -70,6 +84,7 @@ def test_training_notes_its_data_and_they_are_compared(tmp_path):
     noted = read_checkpoint(path)['meta']['trained_on']
     assert noted['classes'] == ['Background', 'Meadow', 'Soft winter wheat', 'Corn']
     assert noted['mean'] == [1000] * 3
+    assert noted['months'] == runner.train_dataloader.dataset.months
     load_weights(runner.model, path, runner.test_dataloader.dataset)
     runner.test_dataloader.dataset._metainfo['classes'] = ('Background', 'Corn', 'Meadow', 'Wheat')
     with pytest.raises(ValueError, match='the model was trained on the classes'):

@@ -100,6 +100,11 @@ class Comparison(ExactStages):
         return found
 
 
+def folder_name(name: str) -> str:
+    """Name a folder of a data set: a comma would make a list of it among --cfg-options."""
+    return re.sub(r'\W+', '_', name)
+
+
 def validation_curve(folder: Path) -> dict[str, float]:
     """Read the mIoU of each validation of a training, by iteration."""
     (log,) = folder.glob('*/vis_data/scalars.json')
@@ -164,14 +169,14 @@ class Study:
         self.roots: dict[str, Path] = dict(args.tree)
         for name, options in TREES.items():
             if not args.only or name in args.only:
-                self.roots[name] = args.work_dir / 'data' / name.replace(' ', '_')
+                self.roots[name] = args.work_dir / 'data' / folder_name(name)
                 write_pastis_tree(self.roots[name], **options)
         if args.only:
             self.roots = {name: self.roots[name] for name in args.only}
 
     def comparison(self, name: str, seed: int, segmentor: str) -> Comparison:
         """Open what one data set, seed and segmentor need."""
-        folder = self.args.work_dir / name.replace(' ', '_') / f'seed{seed}'
+        folder = self.args.work_dir / folder_name(name) / f'seed{seed}'
         root = self.roots[name].absolute()
         paths = [
             write_config(Path(path), root, folder.parent)

@@ -15,7 +15,7 @@ from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmseg.registry import DATASETS
 
-from mmexact.datasets.labels import map_labels
+from mmexact.datasets.labels import map_labels, read_ids
 from mmexact.datasets.mtlcc.index import look_up
 from mmexact.datasets.mtlcc.tiles import BANDS, PICKLE, TFRECORD, read_bands
 from mmexact.datasets.reader import PatchReader
@@ -197,9 +197,7 @@ class MTLCCDataset(SITSDataset):
                 raise ValueError(
                     f'split={self.split!r}: no {self.split}.tileids in {listings}, only {known}'
                 )
-            with open(os.path.join(listings, f'{self.split}.tileids')) as file:
-                names = [line.strip() for line in file]
-            return list(dict.fromkeys(name for name in names if name))
+            return list(dict.fromkeys(read_ids(os.path.join(listings, f'{self.split}.tileids'))))
         listing = os.path.join(root, CSV_OF_SPLIT.get(self.split, ''))
         if not os.path.isfile(listing):  # a folder, where the split has no such list
             raise FileNotFoundError(

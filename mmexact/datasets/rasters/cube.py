@@ -42,7 +42,7 @@ def _open_in(_process: int, path: str) -> Any:
             chunks=None,
             cache=False,
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except Exception as error:  # what a damaged cube raises depends on where it is damaged
         raise ValueError(
             f'{path}: cannot be opened as a data cube: {error}; is it complete, and are the '
             f"packages of pip install 'mmexact[cubes]' there?"
@@ -103,7 +103,7 @@ class CubeReader(RasterReader):
                 chosen['band'] = [layers[number].place for number in alike]
             try:
                 part = cube[name].isel(chosen).transpose('time', ..., 'y', 'x').values
-            except (OSError, RuntimeError, ValueError) as error:
+            except Exception as error:
                 raise ValueError(
                     f'{self.source}: {name} cannot be read at row {row}, column {column}: {error}; '
                     f'is the cube complete?'

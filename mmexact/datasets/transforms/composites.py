@@ -8,11 +8,9 @@ from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
 from mmexact.datasets.gaps import fill_gaps
-from mmexact.sits import fold_time, from_image, to_image, unfold_time
+from mmexact.sits import fold_time, from_image, months_of, to_image, unfold_time
 
 MONTHS = 12
-LAST_DAYS = np.array([31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 366])
-"""Last day of year of each month; day 366 counts as December."""
 MIDDLE_DAYS = np.array([16, 45, 75, 105, 136, 166, 197, 228, 258, 289, 319, 350])
 """Day of year that stands for each month."""
 
@@ -33,7 +31,7 @@ def monthly_medians(series: np.ndarray, days: np.ndarray, clear: np.ndarray) -> 
     Returns:
         float32 (12, C, H, W), January first; NaN where a month has no clear observation.
     """
-    months = np.searchsorted(LAST_DAYS, days)
+    months = months_of(days)
     medians = np.full((MONTHS, *series.shape[1:]), np.nan, np.float32)
     for month in np.unique(months):
         chosen = months == month

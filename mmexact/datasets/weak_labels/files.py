@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 import pyogrio
 from geopandas import GeoDataFrame, GeoSeries
-from pyarrow import ArrowException, parquet
-from pyogrio.errors import DataLayerError, DataSourceError
+from pyarrow import parquet
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
@@ -59,7 +58,9 @@ def read_labels(
     else:
         try:
             frame, total = _read_vector(settings, near)
-        except (DataSourceError, DataLayerError, ArrowException, OSError) as error:
+        except Exception as error:  # what a damaged file raises depends on where it is damaged
+            if isinstance(error, ValueError) and path in str(error):
+                raise
             raise ValueError(
                 f'{path}: cannot be read as a vector file: {error}; is it complete? Expected '
                 f'GeoPackage, GeoJSON, Shapefile or another format of GDAL, GeoParquet named '

@@ -5,14 +5,13 @@ import pytest
 from mmseg.registry import TRANSFORMS
 
 from mmexact.datasets.transforms.composites import (
-    LAST_DAYS,
     MIDDLE_DAYS,
     MonthlyComposite,
     clear_observations,
     interpolate_months,
     monthly_medians,
 )
-from mmexact.sits import fold_time, from_image, to_image, unfold_time
+from mmexact.sits import LAST_DAYS, fold_time, from_image, to_image, unfold_time
 
 
 def results(series, days):
