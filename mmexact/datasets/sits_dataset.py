@@ -206,9 +206,8 @@ class SITSDataset(BaseSegDataset):
             return
         super().full_init()
         if self.pseudo_label_dir is not None:
-            ids = [super(SITSDataset, self).get_data_info(n)['sample_id'] for n in range(len(self))]
             try:
-                open_masks(self.pseudo_label_dir, self._metainfo['classes'], ids)
+                open_masks(self.pseudo_label_dir, self._metainfo['classes'], self.sample_ids())
             except (FileNotFoundError, ValueError):
                 self._fully_initialized: bool = False
                 raise
@@ -238,6 +237,10 @@ class SITSDataset(BaseSegDataset):
             reduce_zero_label=False,
             seg_fields=[],
         )
+
+    def sample_ids(self) -> list[str]:
+        """Return the names of all windows in their order."""
+        return [info['sample_id'] for info in map(super().get_data_info, range(len(self)))]
 
     def series_lengths(self) -> np.ndarray:
         """Return the number of dates of every window's series, (windows,)."""

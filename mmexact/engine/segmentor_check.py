@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS, MODELS
 from torch import Tensor, nn
 
+from mmexact.datasets.sits_dataset import SITSDataset
 from mmexact.engine.value_check import check_dataset
 
 PACKAGES = {'mmpretrain': 'onedl-mmpretrain', 'mmdet': 'onedl-mmdetection'}
@@ -103,6 +104,20 @@ def check_channels_once(backbone: nn.Module) -> None:
     handle = conv.register_forward_pre_hook(check)
 
 
+def tell_overlap(scored: SITSDataset, trained_on: SITSDataset, runner: Runner) -> None:
+    """Log how many windows a validation scores, and warn of those that were trained on."""
+    ids = set(scored.sample_ids())
+    both = ids & set(trained_on.sample_ids()) if scored.data_root == trained_on.data_root else ()
+    message = f'validation scores {len(ids)} windows'
+    if both:
+        runner.logger.warning(
+            f'{message}, of which {len(both)} are trained on: its scores say little about others. '
+            f'Hold some out (ann_file or folds of val_dataloader.dataset, area.split)'
+        )
+    else:
+        runner.logger.info(message)
+
+
 @HOOKS.register_module()
 class SegmentorCheckHook(Hook):
     """Checks that a segmentor fits its data, with messages that name the config key.
@@ -110,7 +125,8 @@ class SegmentorCheckHook(Hook):
     Before training, validation and test the classes of all heads are compared with those of the
     dataset; at the first batch, the channels of a 2-D backbone's first layer with the data's. A
     training, of a classifier too, ends at the first loss that is not finite. Values of some windows
-    are compared with the statistics that they are normalised by.
+    are compared with the statistics that they are normalised by. The first validation says how many
+    windows it scores, and how many of them were trained on.
 
     Args:
         check_values: Look at these values.
@@ -119,14 +135,20 @@ class SegmentorCheckHook(Hook):
     def __init__(self, check_values: bool = True) -> None:
         self.check_values = check_values
         self.looked_at: set[int] = set()
+        self.trained_on: Any = None
 
     def before_train(self, runner: Runner) -> None:
         """Check the model against the training data."""
         self._check(runner, runner.train_dataloader)
+        self.trained_on = runner.train_dataloader.dataset
 
     def before_val(self, runner: Runner) -> None:
         """Check the model against the validation data."""
         self._check(runner, runner.val_dataloader)
+        ours, theirs = runner.val_dataloader.dataset, self.trained_on
+        if isinstance(ours, SITSDataset) and isinstance(theirs, SITSDataset):
+            tell_overlap(ours, theirs, runner)
+            self.trained_on = None
 
     def before_test(self, runner: Runner) -> None:
         """Check the model against the test data."""

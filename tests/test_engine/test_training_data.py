@@ -91,6 +91,31 @@ def test_training_notes_its_data_and_they_are_compared(tmp_path):
         load_weights(runner.model, path, runner.test_dataloader.dataset)
 
 
+@pytest.mark.parametrize('held_out', [True, False])
+def test_a_validation_says_how_many_windows_it_scores(tmp_path, held_out):
+    cfg = config(write_tree(tmp_path / 'tree'), tmp_path / 'run')
+    cfg.train_cfg.val_interval = 1
+    dataset = dict(cfg.test_dataloader.dataset)
+    if held_out:
+        cfg.train_dataloader.dataset.ann_file = str(tmp_path / 'ids.txt')
+        dataset['ann_file'] = str(tmp_path / 'others.txt')
+        (tmp_path / 'ids.txt').write_text('7_0\n7_1\n')
+        (tmp_path / 'others.txt').write_text('7_2\n7_3\n')
+    cfg.val_dataloader = dict(cfg.test_dataloader, dataset=dataset)
+    cfg.val_cfg, cfg.val_evaluator = dict(type='ValLoop'), cfg.test_evaluator
+    runner = Runner.from_cfg(cfg)
+    said = []
+    runner.logger.info, runner.logger.warning = said.append, said.append
+    runner.train()
+    told = [text for text in said if str(text).startswith('validation scores')]
+    assert len(told) == 1
+    assert told[0].startswith(
+        'validation scores 2 windows'
+        if held_out
+        else 'validation scores 12 windows, of which 6 are'
+    )
+
+
 def test_a_value_that_is_no_number_ends_the_training_and_names_its_window(tmp_path):
     tree = write_tree(tmp_path / 'tree')
     path = tree / 'DATA_S2/S2_7.npy'
