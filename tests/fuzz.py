@@ -29,12 +29,12 @@ from tests.fuzz_settings import try_settings
 
 EXTREMES = (b'', b'-1', b'1e999', b'NaN', b'null', b'[]', b'{}', b'"x"', b'99999999999999999999')
 EXPECTED = {'read', 'refused'}
-SECONDS, BYTES = 10, 2 << 30
-"""Limits of one reading."""
+SECONDS, WAIT, BYTES = 10, 60, 2 << 30
+"""Limits of one reading: of its CPU time, of the time altogether, and of memory."""
 
 
 class Hangs(BaseException):
-    """Comes after ten seconds; no reader catches it."""
+    """Comes when a limit of time is reached; no reader catches it."""
 
 
 @contextmanager
@@ -42,15 +42,17 @@ def within_limits(name: str) -> Iterator[list[str]]:
     """Stop what takes too long; the list then tells so, and when there was too much memory."""
     beyond: list[str] = []
     before = _peak()
-    started = time.monotonic()
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    started = time.process_time(), time.monotonic()
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, WAIT)
     try:
         yield beyond
     except Hangs:
         pass
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
-    if time.monotonic() - started >= SECONDS:
+    if time.process_time() - started[0] >= SECONDS or time.monotonic() - started[1] >= WAIT:
         beyond.append(f'{name}: more than {SECONDS} s')
     if _peak() - before > BYTES:
         beyond.append(f'{name}: more than {BYTES >> 30} GB')
@@ -109,7 +111,8 @@ def attack(name: str, number: int, rng_seed: int) -> Counter:
     if not MMLogger.check_instance_created('fuzz'):
         MMLogger.get_instance('fuzz', log_level='ERROR')
     init_default_scope('mmseg')
-    signal.signal(signal.SIGALRM, _hang)
+    for alarm in (signal.SIGALRM, signal.SIGPROF):
+        signal.signal(alarm, _hang)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter('ignore')
         if name == SETTINGS:

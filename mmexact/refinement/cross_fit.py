@@ -1,7 +1,8 @@
 """Cross-fitting: every window is judged by a classifier that has not seen its neighbourhood."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -138,15 +139,10 @@ class CrossFit:
         A class that only one half has is learned there. Pixels of which nothing is known have
         probabilities of 0.
         """
-        threads = Parallel(os.cpu_count(), prefer='threads', return_as='generator')
         for half in (0, 1):
             forest = self._fit(masks, half, np.random.default_rng([seed, half]))
             (windows,) = np.nonzero(self.halves == half)
-            pixels = self._read(windows)
-            judged = threads(
-                delayed(self._predict)(forest, one, self.num_classes) for one in pixels
-            )
-            yield from zip(windows.tolist(), judged, strict=True)
+            yield from self._of_each(windows, partial(self._classify, forest))
 
     def find_crops(
         self, starts: np.ndarray, present: np.ndarray, crops: range, seed: int
@@ -167,21 +163,39 @@ class CrossFit:
         """
         for half in (0, 1):
             learned, judged = self.halves != half, self.halves == half
-            rng, forests = np.random.default_rng([seed, half]), {}
+            rng = np.random.default_rng([seed, half])
+            drawn, forests = {}, {}
             for number in crops:
                 groups = learned & present[:, number], learned & ~present[:, number]
                 if present[judged, number].any() and all(group.any() for group in groups):
-                    places, occurs = draw_occurrences(starts, *groups, rng)
-                    forests[number] = self._grow(starts, places, occurs, rng)
-            (windows,) = np.nonzero(judged)
-            for window, pixels in zip(windows.tolist(), self._read(windows), strict=True):
-                found = np.full((len(pixels), self.num_classes), np.nan, np.float32)
-                for number in np.flatnonzero(present[window]).tolist():
-                    if number in forests:
-                        occurs = self._predict(forests[number], pixels, 2)[:, 1]
-                        found[:, number] = occurrence_to_crop(occurs)
-                found[np.isnan(pixels[:, 0])] = np.nan
-                yield window, found
+                    drawn[number] = *draw_occurrences(starts, *groups, rng), draw_seed(rng)
+            none = np.zeros(0, int)
+            every = np.unique(np.concatenate([none, *(places for places, *_ in drawn.values())]))
+            pixels = self._pixels(starts, every)
+            for number, (places, occurs, of_forest) in drawn.items():
+                chosen = pixels[np.searchsorted(every, places)]
+                forests[number] = grow(chosen, occurs, of_forest)
+            yield from self._of_each(np.flatnonzero(judged), partial(self._find, forests, present))
+
+    def _classify(
+        self, forest: ExtraTreesClassifier, _window: int, pixels: np.ndarray
+    ) -> np.ndarray:
+        return predict(forest, pixels, self.num_classes)
+
+    def _find(
+        self,
+        forests: Mapping[int, ExtraTreesClassifier],
+        present: np.ndarray,
+        window: int,
+        pixels: np.ndarray,
+    ) -> np.ndarray:
+        found = np.full((len(pixels), self.num_classes), np.nan, np.float32)
+        for number in np.flatnonzero(present[window]).tolist():
+            if number in forests:
+                occurs = predict(forests[number], pixels, 2)[:, 1]
+                found[:, number] = occurrence_to_crop(occurs)
+        found[np.isnan(pixels[:, 0])] = np.nan
+        return found
 
     def _fit(self, masks: WindowMasks, half: int, rng: np.random.Generator) -> ExtraTreesClassifier:
         places = draw_pixels(masks, self.halves != half, self.num_classes, rng)
@@ -189,32 +203,34 @@ class CrossFit:
         here = draw_pixels(masks, self.halves == half, self.num_classes, rng)
         alone = here[~np.isin(masks.classes[here], learned)]
         places = np.concatenate([places, alone])
-        return self._grow(masks.starts, places, masks.classes[places], rng)
+        pixels = self._pixels(masks.starts, places)
+        return grow(pixels, masks.classes[places], draw_seed(rng))
 
-    def _grow(
-        self, starts: np.ndarray, places: np.ndarray, labels: np.ndarray, rng: np.random.Generator
-    ) -> ExtraTreesClassifier:
-        """Fit trees to the pixels at ``places``."""
+    def _pixels(self, starts: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Read pixels that stand at ``places``, in this order; each window is read once."""
         order = np.argsort(places, kind='stable')
-        places, labels = places[order], labels[order]
-        windows = np.searchsorted(starts, places, 'right') - 1
+        ascending = places[order]
+        windows = np.searchsorted(starts, ascending, 'right') - 1
         used, first = np.unique(windows, return_index=True)
         rows = [
             pixels[chosen - starts[window]]
             for window, chosen, pixels in zip(
-                used, np.split(places, first[1:]), self._read(used), strict=True
+                used, np.split(ascending, first[1:]), self._read(used), strict=True
             )
         ]
-        pixels = np.concatenate(rows)
-        known = ~np.isnan(pixels[:, 0])
-        forest = ExtraTreesClassifier(
-            TREES,
-            min_samples_leaf=LEAF,
-            class_weight='balanced',  # rare classes have fewer pixels to draw
-            n_jobs=-1,
-            random_state=int(rng.integers(2**31)),
+        return np.concatenate(rows)[np.argsort(order)] if rows else np.zeros((0, 1), np.float32)
+
+    def _of_each(
+        self, windows: np.ndarray, judge: Callable[[int, np.ndarray], np.ndarray]
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield windows, and what comes of their pixels, which are judged in threads."""
+        threads = Parallel(os.cpu_count(), prefer='threads', return_as='generator')
+        numbers = windows.tolist()
+        judged = threads(
+            delayed(judge)(window, pixels)
+            for window, pixels in zip(numbers, self._read(windows), strict=True)
         )
-        return forest.fit(pixels[known], labels[known]).set_params(n_jobs=1)
+        yield from zip(numbers, judged, strict=True)
 
     def _read(self, windows: np.ndarray) -> Iterator[np.ndarray]:
         loader = DataLoader(
@@ -225,13 +241,33 @@ class CrossFit:
         for pixels in loader:
             yield pixels.numpy()
 
-    def _predict(
-        self, forest: ExtraTreesClassifier, pixels: np.ndarray, classes: int
-    ) -> np.ndarray:
-        result = np.zeros((len(pixels), classes), np.float32)
-        (known,) = np.nonzero(~np.isnan(pixels[:, 0]))
-        if len(known):
-            # The forest itself would start threads for every window.
-            trees = (tree.predict_proba(pixels[known]) for tree in forest.estimators_)
-            result[known[:, None], forest.classes_] = sum(trees) / len(forest.estimators_)
-        return result
+
+def draw_seed(rng: np.random.Generator) -> int:
+    """Draw a seed for scikit-learn."""
+    return int(rng.integers(2**31))
+
+
+def grow(pixels: np.ndarray, labels: np.ndarray, seed: int) -> ExtraTreesClassifier:
+    """Fit trees to pixels (P, F), without those of which nothing is known (NaN)."""
+    known = ~np.isnan(pixels[:, 0])
+    forest = ExtraTreesClassifier(
+        TREES,
+        min_samples_leaf=LEAF,
+        class_weight='balanced',  # rare classes have fewer pixels to draw
+        n_jobs=-1,
+        random_state=seed,
+    )
+    return forest.fit(pixels[known], labels[known]).set_params(n_jobs=1)
+
+
+def predict(forest: ExtraTreesClassifier, pixels: np.ndarray, classes: int) -> np.ndarray:
+    """Return the probabilities of the classes (P, C) float32; 0 where nothing is known."""
+    result = np.zeros((len(pixels), classes), np.float32)
+    (known,) = np.nonzero(~np.isnan(pixels[:, 0]))
+    if len(known):
+        rows = np.ascontiguousarray(pixels[known])
+        # The forest itself would start threads for every window; looking at the input again for
+        # each tree takes longer than the tree.
+        trees = (tree.predict_proba(rows, check_input=False) for tree in forest.estimators_)
+        result[known[:, None], forest.classes_] = sum(trees) / len(forest.estimators_)
+    return result
