@@ -1,7 +1,7 @@
 """A finished map against reference points: tables, a plot and a page."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,22 +26,35 @@ class Reference:
     """Reference points on a map.
 
     Attributes:
+        class_map: The map.
         mapped: (P,) class of the map at each point, an index into ``names``.
         given: (P,) class of the reference.
         names: Of all classes, those of the map first.
         points: Where they lie, in the map's CRS.
+        drawn_on: The map in whose classes they were drawn.
+        strata: (P,) class of that map at each point.
         dropped: How many points cannot be used, by reason.
     """
 
+    class_map: ClassMap
     mapped: np.ndarray
     given: np.ndarray
     names: list[str]
     points: GeoDataFrame
+    drawn_on: ClassMap
+    strata: np.ndarray
     dropped: dict[str, int] = field(default_factory=dict)
 
 
-def read_reference(class_map: ClassMap, settings: LabelSettings) -> Reference:
+def read_reference(
+    class_map: ClassMap, settings: LabelSettings, drawn_on: ClassMap | None = None
+) -> Reference:
     """Read reference points and what the map says there.
+
+    Args:
+        class_map: The map.
+        settings: The file of the points, and how to read it.
+        drawn_on: The map in whose classes the points were drawn, where it is another one.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -57,8 +70,10 @@ def read_reference(class_map: ClassMap, settings: LabelSettings) -> Reference:
             f'(tools/analysis_tools/sample_map.py draws them)'
         )
     values = class_map.sample(points)
-    dropped['outside the map or on no data'] = int((values == IGNORED).sum())
-    points, values = points[values != IGNORED], values[values != IGNORED]
+    strata = values if drawn_on is None else drawn_on.sample(points.to_crs(drawn_on.crs))
+    on_map = (values != IGNORED) & (strata != IGNORED)
+    dropped['outside the map or on no data'] = int((~on_map).sum())
+    points, values, strata = points[on_map], values[on_map], strata[on_map]
     if not len(points):
         raise ValueError(
             f'{settings.file}: none of {len(labels)} points lies on {class_map.path} ({dropped}); '
@@ -70,38 +85,51 @@ def read_reference(class_map: ClassMap, settings: LabelSettings) -> Reference:
     names += sorted({*points['name']} - {*names})
     mapped = np.array([names.index(class_map.names[value]) for value in values])
     given = np.array([names.index(name) for name in points['name']])
-    return Reference(mapped, given, names, points, dropped)
+    strata_of = drawn_on or class_map
+    return Reference(class_map, mapped, given, names, points, strata_of, strata, dropped)
 
 
 def assess_points(
-    reference: Reference, pixels: Mapping[str, int], chosen: np.ndarray | None = None
+    reference: Reference,
+    pixels: np.ndarray,
+    sizes: np.ndarray,
+    chosen: np.ndarray | None = None,
 ) -> tuple[Assessment | None, dict[str, float]]:
     """Assess a map, or the part in which the ``chosen`` points (P,) bool lie.
 
-    Map classes with less than two points say nothing about their area, which is left out.
+    Strata with less than two points say nothing about their area, which is left out.
 
     Args:
         reference: The points.
-        pixels: Pixels of the part by name of the class.
+        pixels: (255,) of the part by value of the map.
+        sizes: (255,) of the part by value of the map that the points were drawn on.
         chosen: Which points lie in it; by default all.
 
     Returns:
-        The assessment, None without any class that has points, and the share of the area that was
-        left out by name of the class.
+        The assessment, None without any stratum that has points, and the share of the area that was
+        left out by name of the stratum.
     """
-    points = np.bincount(
-        reference.mapped if chosen is None else reference.mapped[chosen],
-        minlength=len(reference.names),
-    )
-    enough = {name: points[index] >= 2 for index, name in enumerate(reference.names)}
-    total = sum(pixels.values())
-    left_out = {name: count / total for name, count in pixels.items() if count and not enough[name]}
-    used = np.array([enough[reference.names[index]] for index in reference.mapped])
-    used &= True if chosen is None else chosen
-    kept = {name: count for name, count in pixels.items() if count and enough[name]}
-    if not kept:
+    inside = np.ones(len(reference.strata), bool) if chosen is None else chosen
+    enough = np.bincount(reference.strata[inside], minlength=IGNORED)[:IGNORED] >= 2
+    drawn_on = reference.drawn_on
+    left_out = {
+        drawn_on.names[value]: float(sizes[value] / sizes.sum())
+        for value in np.flatnonzero((sizes > 0) & ~enough).tolist()
+    }
+    kept = np.flatnonzero((sizes > 0) & enough)
+    if not len(kept):
         return None, left_out
-    result = assess(reference.mapped[used], reference.given[used], kept, reference.names)
+    used = inside & np.isin(reference.strata, kept)
+    if drawn_on.path == reference.class_map.path:
+        pixels = np.where(enough, pixels, 0)  # what was left out is not part of the map
+    result = assess(
+        reference.mapped[used],
+        reference.given[used],
+        reference.class_map.by_name(pixels),
+        reference.names,
+        np.searchsorted(kept, reference.strata[used]),
+        sizes[kept].tolist(),
+    )
     return result, left_out
 
 
@@ -152,7 +180,6 @@ def plot_areas(result: Assessment, hectares: float, unit: str) -> Figure:
 
 def write_assessment(
     out: Path,
-    class_map: ClassMap,
     reference: Reference,
     regions: GeoDataFrame | None = None,
 ) -> Assessment:
@@ -160,40 +187,32 @@ def write_assessment(
 
     Args:
         out: Folder.
-        class_map: The map.
-        reference: Points on it.
+        reference: Points on the map.
         regions: Parts of it to assess besides, with their ``name``.
 
     Returns:
         The assessment of the whole map.
 
     Raises:
-        ValueError: No class has two points.
+        ValueError: No stratum has two points.
     """
-
-    def by_name(counts: np.ndarray) -> dict[str, int]:
-        return {
-            class_map.names[value]: int(counts[value]) for value in np.flatnonzero(counts).tolist()
-        }
-
-    pixels = by_name(class_map.count()[0])
-    result, left_out = assess_points(reference, pixels)
+    class_map, drawn_on = reference.class_map, reference.drawn_on
+    pixels = class_map.count()[0]
+    result, left_out = assess_points(reference, pixels, drawn_on.count()[0])
     if result is None:
-        raise ValueError(f'{class_map.path}: no class of the map has two reference points')
-    pixel, total = (
-        pixel_hectares(class_map.path),
-        sum(pixels.values()) * (1 - sum(left_out.values())),
-    )
+        raise ValueError(f'{drawn_on.path}: no class of the map has two reference points')
+    pixel, total = pixel_hectares(class_map.path), pixels.sum() * (1 - sum(left_out.values()))
     size, unit = (100.0, '% of the area') if pixel is None else (total * pixel, 'hectares')
     parts: dict[str, Any] = {}
     if regions is not None:
-        for (name, place), counts in zip(
+        for (name, place), counts, sizes in zip(
             regions[['name', 'geometry']].itertuples(index=False),
             class_map.count(regions),
+            drawn_on.count(regions.to_crs(drawn_on.crs)),
             strict=True,
         ):
             inside = reference.points.within(place).to_numpy()
-            part, missing = assess_points(reference, by_name(counts), inside)
+            part, missing = assess_points(reference, counts, sizes, inside)
             parts[name] = dict(left_out=missing, points=int(inside.sum()), hectares=None)
             if part is not None:
                 parts[name] |= part.as_json()
@@ -208,8 +227,8 @@ def write_assessment(
         ):
             csv.writer(file).writerows(rows)
     facts = dict(
-        map=class_map.path, points=len(reference.mapped), dropped=reference.dropped,
-        left_out=left_out, area=size, unit=unit, regions=parts,
+        map=class_map.path, strata=drawn_on.path, points=len(reference.mapped),
+        dropped=reference.dropped, left_out=left_out, area=size, unit=unit, regions=parts,
     )  # fmt: skip
     write_json(out / 'accuracy.json', facts | result.as_json())
     region_rows: Sequence[Sequence[str]] = [

@@ -67,6 +67,10 @@ class ClassMap:
             total += counts.reshape(total.shape)
         return total[:, :IGNORED]
 
+    def by_name(self, counts: np.ndarray) -> dict[str, int]:
+        """Name the classes of counts (255,) by value, of those that there are."""
+        return {self.names[value]: int(counts[value]) for value in np.flatnonzero(counts).tolist()}
+
     def sample(self, points: GeoDataFrame) -> np.ndarray:
         """Return the class at points in the map's CRS; 255 outside and where there is no data."""
         columns, rows = ~self.transform @ (

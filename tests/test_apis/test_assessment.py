@@ -94,6 +94,29 @@ def test_regions_are_assessed_besides(map_path, tmp_path):
     assert found['east']['hectares'] == pytest.approx(45)
 
 
+def test_points_that_were_drawn_on_another_map(map_path, tmp_path):
+    # A quarter of the area is one stratum, with 3 of 4 points right, the rest another, 3 of 6.
+    strata = np.full((SIDE, SIDE), 2, np.uint8)
+    strata[:, :25], strata[:10] = 1, 255
+    place = Georeference(CRS, (10, 0, 500_000, 0, -10, 5_000_000))
+    with open_map(tmp_path / 'drawn_on.tif', strata.shape, place, legend=LEGEND) as raster:
+        raster.write(strata, 1)
+    rows = [(20 + n, 10, 'Wheat') for n in range(3)] + [(30, 10, 'Maize')]
+    rows += [(20 + n, 60, 'Maize') for n in range(3)] + [(30 + n, 40, 'Maize') for n in range(3)]
+    points = write_points(tmp_path / 'points.gpkg', rows)
+    run(
+        'assess_map', map_path, '--reference', points, '--column', 'crop', '--out', tmp_path / 'a',
+        '--strata', tmp_path / 'drawn_on.tif',
+    )  # fmt: skip
+    found = json.loads((tmp_path / 'a/accuracy.json').read_text())
+    assert found['overall_accuracy']['value'] == pytest.approx(0.25 * 0.75 + 0.75 * 0.5)
+    # Variances within the strata are 1/4 and 3/10.
+    variance = 0.25**2 * (1 / 4) / 4 + 0.75**2 * (3 / 10) / 6
+    assert found['overall_accuracy']['margin'] == pytest.approx(1.959964 * variance**0.5)
+    assert found['classes']['Wheat']['area']['value'] == pytest.approx(0.25 * 0.75)
+    assert found['classes']['Wheat']['mapped'] == pytest.approx(0.5)
+
+
 def test_a_class_without_points_is_left_out_and_named(map_path, tmp_path):
     points = write_points(tmp_path / 'points.gpkg', [*POINTS[:10], (30, 70, 'Maize')])
     run('assess_map', map_path, '--reference', points, '--column', 'crop', '--out', tmp_path / 'a')

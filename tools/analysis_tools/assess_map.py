@@ -2,7 +2,8 @@
 
 Writes accuracy.json, by_class.csv, confusion.csv and accuracy.html: overall, user's and producer's
 accuracy, F1, and areas in hectares, counted and estimated, with 95 % confidence intervals. The
-points should be drawn at random within the classes of the map, as sample_map.py does.
+points should be drawn at random within the classes of the map, as sample_map.py does, or within
+those of another map, which --strata names: an earlier version, say.
 """
 
 from pathlib import Path
@@ -22,6 +23,7 @@ def main() -> None:
     add('--reference', required=True, metavar='FILE', help='points: vector file, or CSV')
     add('--column', required=True, help='column of their class, named as in the map')
     add('--crs', help="of the points (default: the file's, EPSG:4326 for CSV)")
+    add('--strata', type=existing_file, metavar='MAP', help='the map they were drawn on')
     add('--regions', metavar='FILE', help='polygons of parts to assess besides')
     add('--region-column', default='name', metavar='COLUMN', help='their name (default: name)')
     add('--out', type=Path, metavar='DIR', help='folder (default: <map>_accuracy beside the map)')
@@ -30,11 +32,12 @@ def main() -> None:
     try:
         class_map = ClassMap(args.map)
         settings = LabelSettings(args.reference, args.column, crs=args.crs)
-        reference, regions = read_reference(class_map, settings), None
+        drawn_on = ClassMap(args.strata) if args.strata else None
+        reference, regions = read_reference(class_map, settings, drawn_on), None
         if args.regions:
             regions = read_labels(LabelSettings(args.regions, args.region_column))[0]
             regions = regions.to_crs(class_map.crs)
-        result = write_assessment(out, class_map, reference, regions)
+        result = write_assessment(out, reference, regions)
     except (OSError, ValueError) as error:
         parser.error(str(error))
     for reason, number in reference.dropped.items():
