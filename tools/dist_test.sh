@@ -1,23 +1,9 @@
 #!/usr/bin/env bash
-# Test on several GPUs (or, without a GPU, as many CPU processes):
+# Test on several GPUs (or, without a GPU, as many CPU processes), as dist_train.sh trains:
 #   tools/dist_test.sh CONFIG CHECKPOINT GPUS [arguments of test.py]
-# Several machines: run it on each, with NNODES, NODE_RANK=0, 1, ..., MASTER_ADDR and PORT set.
 set -euo pipefail
 if [ $# -lt 3 ]; then
   echo "usage: $0 CONFIG CHECKPOINT GPUS [arguments of test.py]" >&2
   exit 2
 fi
-config=$1
-checkpoint=$2
-gpus=$3
-shift 3
-
-# One machine finds a free port by itself; several must agree on one.
-if [ "${NNODES:-1}" = 1 ] && [ -z "${PORT:-}" ]; then
-  where=(--standalone)
-else
-  where=(--nnodes "${NNODES:-1}" --node_rank "${NODE_RANK:-0}"
-    --master_addr "${MASTER_ADDR:-127.0.0.1}" --master_port "${PORT:-29500}")
-fi
-exec "${PYTHON:-python}" -m torch.distributed.run "${where[@]}" --nproc_per_node "$gpus" \
-  "$(dirname "${BASH_SOURCE[0]}")/test.py" "$config" "$checkpoint" --launcher pytorch "$@"
+TOOL=test.py exec bash "$(dirname "${BASH_SOURCE[0]}")/dist_train.sh" "$1" "$3" "$2" "${@:4}"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Train on several GPUs (or, without a GPU, as many CPU processes):
 #   tools/dist_train.sh CONFIG GPUS [arguments of train.py]
+# TOOL names another tool than train.py, see dist_test.sh.
 # Several machines: run it on each, with NNODES, NODE_RANK=0, 1, ..., MASTER_ADDR and PORT set.
 set -euo pipefail
 if [ $# -lt 2 ]; then
@@ -19,4 +20,4 @@ else
     --master_addr "${MASTER_ADDR:-127.0.0.1}" --master_port "${PORT:-29500}")
 fi
 exec "${PYTHON:-python}" -m torch.distributed.run "${where[@]}" --nproc_per_node "$gpus" \
-  "$(dirname "${BASH_SOURCE[0]}")/train.py" "$config" --launcher pytorch "$@"
+  "$(dirname "${BASH_SOURCE[0]}")/${TOOL:-train.py}" "$config" --launcher pytorch "$@"
