@@ -49,7 +49,7 @@ class CalibrationMetric(BaseMetric):
             if 'gt_sem_seg' not in sample:
                 raise ValueError(
                     f'{sample.get("sample_id", "a sample")} has no pixel labels, which calibration '
-                    f'compares with: choose data that have, with LoadSITSAnnotations in the pipeline'
+                    f'compares with: choose data that have, and LoadSITSAnnotations in the steps'
                 )
             logits = sample['seg_logits']['data'].float().flatten(1)
             truth = sample['gt_sem_seg']['data'].flatten().long().to(logits.device)
