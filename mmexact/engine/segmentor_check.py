@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
+import mmcv
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -16,8 +17,20 @@ from mmexact.engine.value_check import check_dataset
 
 PACKAGES = {'mmpretrain': 'onedl-mmpretrain', 'mmdet': 'onedl-mmdetection'}
 """What to install for components with a package's name before theirs."""
-NEEDED = {'TIMMBackbone': 'timm', 'HuggingFaceClassifier': 'transformers'}
+NEEDED = {
+    'TIMMBackbone': 'timm',
+    'HuggingFaceClassifier': 'transformers',
+    'MaskFormerHead': 'mmdet',
+    'Mask2FormerHead': 'mmdet',
+}
 """Packages that single components import when they are built."""
+OPERATORS = {'CCHead', 'PSAHead', 'PointHead', 'SideAdapterCLIPHead', 'DCN', 'DCNv2', 'carafe'}
+"""Components that need MMCV's compiled operators; so does all of mmdet."""
+BUILD_OPERATORS = (
+    'pip install --force-reinstall --no-deps --no-cache-dir --no-build-isolation '
+    f'--no-binary onedl-mmcv onedl-mmcv=={mmcv.__version__}'
+)
+"""Builds the installed MMCV anew, with the operators, against the installed torch."""
 PARTS = ('backbone', 'neck', 'decode_head', 'auxiliary_head')
 """Keys below which a ``type`` is a component of MMSegmentation."""
 
@@ -34,6 +47,13 @@ def find_types(settings: Any, path: str) -> Iterator[tuple[str, str]]:
             yield from find_types(value, f'{path}[{index}]')
 
 
+def needs_operators(component: str, packages: Sequence[str]) -> bool:
+    """Tell whether a component needs MMCV's operators, by its name and the packages it needs."""
+    # MMSeg's focal loss has a version of its own for CPUs.
+    on_gpu = component == 'FocalLoss' and torch.cuda.is_available()
+    return component in OPERATORS or 'mmdet' in packages or on_gpu
+
+
 def check_components(model: Mapping[str, Any]) -> None:
     """Check that the packages of a model's components are installed and their names known.
 
@@ -41,16 +61,26 @@ def check_components(model: Mapping[str, Any]) -> None:
         model: ``cfg.model``, after ``custom_imports`` have run.
 
     Raises:
-        ValueError: A package is missing, or a part's type is registered nowhere.
+        ValueError: A package or MMCV's operators are missing, or a part's type is registered
+            nowhere.
     """
     for key, name in find_types(model, 'model'):
         scope, _, component = name.rpartition('.')
-        for package in (scope.partition('.')[0], NEEDED.get(component)):
-            if package and find_spec(package) is None:
-                raise ValueError(
-                    f'{key}={name!r} needs the package {package}, which is not installed: pip '
-                    f'install {PACKAGES.get(package, package)}'
-                )
+        packages = [name for name in (scope.partition('.')[0], NEEDED.get(component)) if name]
+        missing = [package for package in packages if find_spec(package) is None]
+        install = [f'pip install {PACKAGES.get(package, package)}' for package in missing]
+        if needs_operators(component, packages) and find_spec('mmcv._ext') is None:
+            more = f' and the package {missing[0]}' if missing else ''
+            raise ValueError(
+                f"{key}={name!r} needs MMCV's compiled operators{more}, which are not installed. "
+                f'With a C++ compiler: {" && ".join([BUILD_OPERATORS, *install])}. '
+                f'docs/segmentors.md lists what works without'
+            )
+        if missing:
+            raise ValueError(
+                f'{key}={name!r} needs the package {missing[0]}, which is not installed: '
+                f'{install[0]}'
+            )
         part = key.split('.')[-2].partition('[')[0]
         if part in PARTS and MODELS.get(name) is None:
             raise ValueError(

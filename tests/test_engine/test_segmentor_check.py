@@ -1,5 +1,6 @@
 """Mistakes in a segmentor's config are told by the key, and the page on segmentors runs."""
 
+import inspect
 import re
 
 import pytest
@@ -9,7 +10,14 @@ from mmengine.runner import Runner
 from mmseg.registry import MODELS
 
 from mmexact.apis.command_line import config_parser, load_config
-from mmexact.engine.segmentor_check import check_channels_once, check_classes, check_components
+from mmexact.engine.segmentor_check import (
+    BUILD_OPERATORS,
+    NEEDED,
+    OPERATORS,
+    check_channels_once,
+    check_classes,
+    check_components,
+)
 from tests.test_models.test_segmentors import REPO, load, shrink, tree  # noqa: F401
 
 PAGE = (REPO / 'docs' / 'segmentors.md').read_text()
@@ -59,6 +67,75 @@ def test_a_package_that_a_component_imports(monkeypatch):
     )
     with pytest.raises(ValueError, match=r'TIMMBackbone.* needs the package timm'):
         check_components(settings)
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Pretend that these are installed, and nothing else is."""
+    packages = set()
+    monkeypatch.setattr(
+        'mmexact.engine.segmentor_check.find_spec', lambda name: name in packages or None
+    )
+    return packages
+
+
+BUILD = re.escape(BUILD_OPERATORS)
+
+
+@pytest.mark.parametrize('name', ['CCHead', 'PSAHead', 'PointHead', 'SideAdapterCLIPHead'])
+def test_heads_that_need_compiled_operators(name, installed):
+    heads = [dict(type='FCNHead'), dict(type=name)]
+    message = (
+        rf"^model\.decode_head\[1\]\.type='{name}' needs MMCV's compiled operators, which are not "
+        rf'installed\. With a C\+\+ compiler: {BUILD}\. docs/segmentors\.md lists'
+    )
+    with pytest.raises(ValueError, match=message):
+        check_components(dict(decode_head=heads))
+    installed.add('mmcv._ext')
+    check_components(dict(decode_head=heads))
+
+
+@pytest.mark.parametrize('name', ['MaskFormerHead', 'Mask2FormerHead', 'mmdet.PixelDecoder'])
+def test_one_message_for_operators_and_mmdet(name, installed):
+    """MMSeg asks for mmdet even where it is there, and the operators are what is missing."""
+    model = dict(neck=dict(type=name))
+    both = rf'operators and the package mmdet, .*: {BUILD} && pip install onedl-mmdetection\. docs'
+    with pytest.raises(ValueError, match=both):
+        check_components(model)
+    installed.add('mmdet')
+    with pytest.raises(ValueError, match=rf'operators, which .*: {BUILD}\. docs'):
+        check_components(model)
+    installed.clear()
+    installed.add('mmcv._ext')
+    message = r'needs the package mmdet, which is not installed: pip install onedl-mmdetection$'
+    with pytest.raises(ValueError, match=message):
+        check_components(model)
+
+
+def test_operators_inside_a_backbone(installed):
+    backbone = dict(type='TemporalStem', backbone=dict(type='ResNet', dcn=dict(type='DCN')))
+    with pytest.raises(ValueError, match=r"^model\.backbone\.backbone\.dcn\.type='DCN' needs MMCV"):
+        check_components(dict(backbone=backbone))
+
+
+def test_focal_loss_needs_operators_on_a_gpu_only(installed, monkeypatch):
+    head = dict(type='FCNHead', loss_decode=dict(type='FocalLoss'))
+    monkeypatch.setattr('torch.cuda.is_available', lambda: False)
+    check_components(dict(decode_head=head))
+    monkeypatch.setattr('torch.cuda.is_available', lambda: True)
+    with pytest.raises(ValueError, match=r"loss_decode\.type='FocalLoss' needs MMCV's compiled"):
+        check_components(dict(decode_head=head))
+
+
+def test_all_of_mmseg_that_needs_operators_is_known():
+    need = set()
+    for name, part in MODELS.module_dict.items():
+        source = inspect.getsource(inspect.getmodule(part))
+        if part.__module__.startswith('mmseg.') and re.search(r'from (mmcv\.ops|mmdet)', source):
+            need.add(name)
+    of_mmdet = {name for name, package in NEEDED.items() if package == 'mmdet'}
+    of_mmcv = {'DCN', 'DCNv2', 'carafe'}
+    assert need == (OPERATORS - of_mmcv) | of_mmdet | {'FocalLoss'}
 
 
 def test_the_tools_tell_it_in_one_line(capsys):
