@@ -189,6 +189,15 @@ def test_a_backbone_for_other_channels_is_refused(config, channels, backbone):
         MODELS.build(dict(config, backbone=settings))
 
 
+@pytest.mark.parametrize('backbone', ['MobileNetV3', 'mmpretrain.EfficientNet'])
+def test_a_backbone_for_three_channels_only(backbone):
+    stem = dict(type='TemporalStem', in_channels=10, d_model=8, backbone=dict(type=backbone))
+    message = rf'the first layer of {backbone} takes 3 .* in a TemporalStem with channels=3 and num'
+    with pytest.raises(ValueError, match=message):
+        MODELS.build(stem | dict(num_heads=1))
+    assert MODELS.build(stem | dict(channels=3, num_heads=1)).image_channels == 3
+
+
 def test_rgb_weights_spread_over_channels():
     weight = torch.tensor([2.0, 3.0, 5.0]).view(1, 3, 1, 1)
     adapted = adapt_rgb_weight(weight, 7)

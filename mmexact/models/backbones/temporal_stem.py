@@ -4,6 +4,7 @@
 Both wrap a backbone of MMSegmentation or MMPretrain, given by its config.
 """
 
+from inspect import signature
 from typing import Any
 
 import torch
@@ -21,6 +22,11 @@ RGB = 3
 def first_convolution(network: nn.Module) -> nn.Conv2d | None:
     """Find the 2-D convolution that a network defines first: the one that reads its input."""
     return next((part for part in network.modules() if isinstance(part, nn.Conv2d)), None)
+
+
+def has_in_channels(network: nn.Module) -> bool:
+    """Tell whether a network's channels can be set, by an argument of it or of what it extends."""
+    return any('in_channels' in signature(part).parameters for part in type(network).__mro__[:-1])
 
 
 def adapt_rgb_weight(weight: Tensor, channels: int) -> Tensor:
@@ -82,10 +88,15 @@ class ImageBackbone(BaseModule):
         first = first_convolution(self.backbone)
         if first is not None:
             if first.in_channels != image_channels:
+                way_out = (
+                    f'set model.backbone.backbone.in_channels={image_channels}'
+                    if has_in_channels(self.backbone)
+                    else f'it has no in_channels, so wrap it in a TemporalStem with '
+                    f'channels={first.in_channels} and num_heads=1'
+                )
                 raise ValueError(
                     f'the first layer of {backbone["type"]} takes {first.in_channels} channels, '
-                    f'{type(self).__name__} makes an image of {image_channels}: set '
-                    f'model.backbone.backbone.in_channels={image_channels}'
+                    f'{type(self).__name__} makes an image of {image_channels}: {way_out}'
                 )
             first.register_load_state_dict_pre_hook(_adapt_on_loading)
 
