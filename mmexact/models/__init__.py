@@ -8,6 +8,7 @@ from mmexact.models.backbones import (
     TSViTOutput,
     UConvLSTM,
     UNet3D,
+    VistaFormer,
 )
 from mmexact.models.data_preprocessor import SITSDataPreprocessor
 from mmexact.models.heads import (
@@ -34,4 +35,5 @@ __all__ = [
     'UConvLSTM',
     'UNet3D',
     'UTAEHead',
+    'VistaFormer',
 ]

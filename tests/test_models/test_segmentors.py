@@ -21,6 +21,7 @@ SEGMENTORS = {
     'utae': 1_086_969,
     'uconvlstm': 1_520_249,
     'unet3d': 1_550_435,
+    'vistaformer': 1_120_595,
     'upernet_convnext': 31_131_718,
     'segformer': 3_575_827,
     'deeplabv3plus': 12_502_658,

@@ -1,7 +1,10 @@
-"""UNet3D, U-ConvLSTM and the stems: shapes, padded dates, values worked out by hand."""
+"""Temporal networks and stems: shapes, padded dates, values worked out by hand."""
+
+from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmseg.registry import MODELS
 from torch import nn
 from torch.testing import assert_close
@@ -9,8 +12,10 @@ from torch.testing import assert_close
 from mmexact.models.backbones.temporal_stem import TemporalStack, TemporalStem, adapt_rgb_weight
 from mmexact.models.backbones.temporal_unet import days_since
 from mmexact.models.backbones.uconvlstm import ConvLSTM
+from mmexact.models.backbones.vistaformer import GatedConv, VistaFormerBlock
 from mmexact.sits import fold_time
 
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'exact'
 IMAGE = dict(type='ResNetV1c', depth=18, base_channels=4, stem_channels=4, in_channels=8)
 NETWORKS = {
     'UNet3D': (dict(type='UNet3D', in_channels=3, base_width=2), 4),
@@ -23,6 +28,18 @@ NETWORKS = {
             hidden_width=4,
         ),
         4,
+    ),
+    'VistaFormer': (
+        dict(
+            type='VistaFormer',
+            in_channels=3,
+            num_dates=12,
+            embed_dims=(4, 4, 8),
+            depths=(1, 1, 1),
+            num_heads=(1, 2, 2),
+            channels=2,
+        ),
+        6,
     ),
     'TemporalStem': (
         dict(
@@ -90,7 +107,9 @@ def test_a_sample_without_dates_gives_numbers(network, series):
     assert run(network, series, torch.zeros_like(DAYS)).isfinite().all()
 
 
-@pytest.mark.parametrize(('name', 'multiple'), [('UNet3D', 4), ('UConvLSTM', 2)])
+@pytest.mark.parametrize(
+    ('name', 'multiple'), [('UNet3D', 4), ('UConvLSTM', 2), ('VistaFormer', 8)]
+)
 def test_a_window_that_cannot_be_halved(name, multiple, series):
     network = MODELS.build(NETWORKS[name][0])
     with pytest.raises(ValueError, match=rf'multiples of {multiple}.*got 8 x 7.*window_size'):
@@ -102,6 +121,57 @@ def test_unet3d_has_the_parameters_of_the_paper():
     last = nn.Conv3d(16, 20, 3)
     total = sum(weight.numel() for part in (backbone, last) for weight in part.parameters())
     assert total == 1_553_796  # 1,554 thousand in table 2 of Garnot and Landrieu
+
+
+def test_vistaformer_has_the_parameters_of_the_paper():
+    cfg = Config.fromfile(CONFIGS / 'seg_vistaformer_pastis.py').model
+    del cfg.data_preprocessor
+    cfg.decode_head.num_classes = 20  # PASTIS with its void class
+    total = sum(weight.numel() for weight in MODELS.build(cfg).parameters())
+    # A convolution before batch norm has no bias here: 64 more are published. With the weights of
+    # a layer norm over 64 x 32 x 32 instead of batch norm's 2 x 64, it is the paper's 1.25 M.
+    assert total + 64 == 1_120_724
+    assert total + 64 + 2 * 64 * 32 * 32 - 2 * 64 == 1_251_668
+
+
+def test_the_gate_worked_out_by_hand():
+    """Two dates of 2 x 2 pixels, one channel: the sum of all, times a sigmoid of their mean."""
+    gated = GatedConv(1, 1, (2, 2, 2))
+    nn.init.ones_(gated.conv.weight)
+    nn.init.constant_(gated.gate.weight, 1 / 8)
+    nn.init.zeros_(gated.conv.bias)
+    nn.init.zeros_(gated.gate.bias)
+    x = torch.tensor([1.0, 2, 3, 4, -1, -2, 0, 1]).view(1, 1, 2, 2, 2)
+    # 8 / (1 + exp(-1)) = 8 * 0.731059 = 5.848469
+    assert_close(gated(x).flatten(), torch.tensor([5.848469]), atol=1e-5, rtol=0)
+
+
+def test_vistaformer_may_collapse_dates_before_it_enlarges(series):
+    """The published order is the other one; both are linear, each in its own axes."""
+    network = MODELS.build(NETWORKS['VistaFormer'][0]).eval()
+    collapse = network.collapse[1]
+    x = torch.randn(2, 4, 6, 3, 3)
+    first = nn.functional.interpolate(collapse(x).squeeze(2), (12, 12), mode='bilinear')
+    enlarged = nn.functional.interpolate(x, (6, 12, 12), mode='trilinear')
+    assert_close(collapse(enlarged).squeeze(2), first, atol=1e-5, rtol=1e-5)
+
+
+def test_vistaformer_attends_within_a_date_and_convolves_across():
+    torch.manual_seed(0)
+    block = VistaFormerBlock(8, num_heads=2, mlp_ratio=2, drop_rate=0, drop_path_rate=0).eval()
+    x = torch.randn(1, 5, 6, 6, 8)
+    changed = x.clone()
+    changed[0, 2, 0, 0, 0] += 1
+    with torch.no_grad():
+        moved = (block(changed) - block(x)).abs().amax((0, 2, 3, 4)) > 1e-6
+    # Its own date by attention, both neighbours by the convolution of three dates.
+    assert moved.tolist() == [False, True, True, True, False]
+
+
+def test_vistaformer_refuses_a_longer_series(series):
+    network = MODELS.build(dict(NETWORKS['VistaFormer'][0], num_dates=4))
+    with pytest.raises(ValueError, match=r'series of 5 dates, but model\.backbone\.num_dates=4'):
+        run(network, series, DAYS)
 
 
 def test_the_lstm_worked_out_by_hand():

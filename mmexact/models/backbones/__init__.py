@@ -5,6 +5,7 @@ from mmexact.models.backbones.tsvit import TSViT, TSViTOutput
 from mmexact.models.backbones.uconvlstm import UConvLSTM
 from mmexact.models.backbones.unet3d import UNet3D
 from mmexact.models.backbones.utae import UTAE
+from mmexact.models.backbones.vistaformer import VistaFormer
 
 __all__ = [
     'UTAE',
@@ -14,4 +15,5 @@ __all__ = [
     'TemporalStem',
     'UConvLSTM',
     'UNet3D',
+    'VistaFormer',
 ]
