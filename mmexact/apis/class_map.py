@@ -39,6 +39,10 @@ class ClassMap:
             )
         self.names = {value: tags.get(f'class_{value}', str(value)) for value in range(IGNORED)}
 
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Return west, south, east and north in the map's CRS."""
+        return rasterio.transform.array_bounds(*self.shape, self.transform)
+
     def strips(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield the first row and the values, uint8 (h, W), of one strip after the other."""
         with open_gdal(self.path) as raster:
