@@ -89,6 +89,19 @@ class TestStart:
         assert told['labels'] == 'Wheat 16, Maize 16, Grass 16'
         assert told['windows'] == '48 of 8 x 8 pixels have labels'
 
+    def test_a_computed_band_among_integers(self, root):
+        search = dict(bands=[1, 'share=b1/(b1+b2)'])
+        fields = write_fields(root / 'fields.gpkg')
+        told = start(root, fields, label_options=dict(column='crop'), search=search)
+        assert told['bands'] == '1, share=b1/(b1+b2)'
+        mean, std = read(root)['mean'], read(root)['std']
+        # Band 2 is 3072 more than band 1, whose values go up to 15359.
+        assert 0 < std[1] < 0.2 < mean[1] < 0.5
+        data = open_data(read_config(root / 'mine/cls.py'), 'test')
+        packed = data[0]['inputs'].reshape(3, 3, 8, 8)
+        share = packed[:, 0] / (2 * packed[:, 0] + 3072)
+        np.testing.assert_allclose(packed[:, 1], share, rtol=1e-6)
+
     def test_the_split_deals_every_window_once(self, root):
         told = start(root, write_fields(root / 'fields.gpkg'), label_options=dict(column='crop'))
         parts = [

@@ -132,7 +132,7 @@ def open_cube(path: str, search: Search) -> CubeReader:
     path = path.rstrip('/')
     cube = _open(path)
     layers = _find_layers(cube, path, search)
-    wanted: list[int | str] = list(search.bands or ())
+    wanted = search.stored
     if not wanted:
         wanted = [name for name in layers if name not in search.wanted and isinstance(name, str)]
     bands = [_pick(layers, band, path) for band in wanted]
@@ -150,7 +150,7 @@ def open_cube(path: str, search: Search) -> CubeReader:
         grid=read_grid(cube, path, [layer.variable for layer in bands], search.crs),
         times=[times[place] for place in places],
         bands=[str(band) for band in wanted] if search.bands is None else search.band_names,
-        num_bands=len(bands),
+        num_bands=len(search.bands or bands),
         search=search,
         places=places,
         layers=bands,

@@ -9,6 +9,7 @@ import numpy as np
 
 from mmexact.datasets.gaps import fill_gaps, hide_gaps
 from mmexact.datasets.rasters.files import Grid, Plane, open_raster, read_planes
+from mmexact.datasets.rasters.formulas import compute_bands
 from mmexact.datasets.rasters.settings import Search
 from mmexact.datasets.rasters.warp import align
 from mmexact.datasets.reader import PatchReader
@@ -92,7 +93,10 @@ class RasterReader(PatchReader):
     def read_stored(
         self, dates: Sequence[int], window: Window, bands: slice = slice(None)
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Read some dates as stored, (T', C, h, w), and where they are valid, bool."""
+        """Read some dates as stored, (T', C, h, w), and where they are valid, bool.
+
+        Their bands are those of ``search.stored``, from which others may be computed.
+        """
 
     @abstractmethod
     def read_clouds(self, dates: Sequence[int], window: Window) -> tuple[np.ndarray, np.ndarray]:
@@ -120,6 +124,8 @@ class RasterReader(PatchReader):
             valid &= self._clear(wanted, window)[:, None]
         if self.search.offset is not None:
             values = self.search.offset.apply(values, [self.times[date] for date in wanted])
+        if self.search.computes:
+            values, valid = compute_bands(self.search.bands or (), values, valid)
         return values, valid
 
     def _clear(self, dates: Sequence[int], window: Window) -> np.ndarray:

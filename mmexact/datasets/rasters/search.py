@@ -57,7 +57,7 @@ def find_series(root: str, pattern: str, search: Search) -> RasterReader:
         grid=grid,
         times=[time for time, _ in dates],
         bands=search.band_names,
-        num_bands=len(planes[0]),
+        num_bands=len(search.bands or planes[0]),
         search=search,
         planes=[[align(plane, grid, search.crs) for plane in date] for date in planes],
         masks=[
@@ -90,7 +90,7 @@ def _find_dates(
             text, name = _text_and_name(plane, named, search)
             found.append((finder.of_band(path, plane.number, text), path, {name: plane}))
     # Files that have all bands are acquisitions of their own, even of the same time.
-    spread = search.stack or search.band_pattern or search.band_names
+    spread = search.stack or search.band_pattern or search.by_name
     dates: dict[tuple[datetime, str], Bands] = {}
     for index in choose_season([time for time, _, _ in found], search.date_range):
         time, path, bands = found[index]
@@ -129,7 +129,7 @@ def _bands_of_file(path: str, name: str | None, search: Search) -> Bands:
     planes = raster.planes(search.nodata)
     if name is not None:
         return {name: planes[1]}
-    if search.band_names is None:
+    if not search.by_name:
         return planes
     described = raster.described(search.nodata)
     if not described:
@@ -172,7 +172,7 @@ def _search(pattern: str, text: str) -> str | None:
 
 def _choose_bands(dates: Sequence[tuple[datetime, Bands]], search: Search) -> list[list[Plane]]:
     """Bring the planes of each date into the order of the bands."""
-    wanted: list[int | str] = list(search.bands or ())
+    wanted = search.stored
     (_, first), *_ = dates
     if not wanted:
         wanted = [band for band in first if band not in search.wanted]

@@ -10,6 +10,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from mmexact.datasets.bands import find_band
+from mmexact.datasets.rasters.formulas import is_formula, name_bands, stored_bands
 
 T = TypeVar('T')
 
@@ -106,7 +107,8 @@ class Search:
         bands: Bands in the order wanted: numbers, from 1 on, of bands of files with one date each,
             by default all; or names. Without ``band_pattern`` names are the descriptions of the
             bands in the files; bands of a date may be spread over files. Common names, such as
-            'red' for B04, are known.
+            'red' for B04, are known. A band 'ndvi=(B08-B04)/(B08+B04)' is computed from others,
+            see :mod:`mmexact.datasets.rasters.formulas`; all bands are float32 then.
         band_pattern: Regular expression with the group ``band`` for the file names; says that there
             is one file per date and band, or per band with a ``stack`` of dates in 'dates_file'.
         stack: Says that the files hold several dates, and where those stand: 'description', or a
@@ -153,8 +155,9 @@ class Search:
         return search
 
     def __post_init__(self) -> None:
-        named = all(isinstance(band, str) for band in self.bands or ())
-        numbered = all(isinstance(band, int) and band > 0 for band in self.bands or ())
+        stored = [] if isinstance(self.bands, str) else self.stored
+        named = all(isinstance(band, str) for band in stored)
+        numbered = all(isinstance(band, int) and band > 0 for band in stored)
         if self.band_pattern:
             fits, wanted = self.bands and named, 'names of bands with a band_pattern'
         elif self.stack:
@@ -170,6 +173,8 @@ class Search:
                 f'bands={self.bands!r} with band_pattern={self.band_pattern!r}, '
                 f'stack={self.stack!r}; expected {wanted}'
             )
+        if self.computes and len(set(self.band_names or ())) < len(self.bands or ()):
+            raise ValueError(f'bands={self.bands!r}: two bands have the same name; rename one')
         if self.stack == 'dates_file' and self.dates_file is None:
             raise ValueError(
                 "stack='dates_file', but dates_file is not set; expected the file that has the "
@@ -183,14 +188,30 @@ class Search:
     @property
     def band_names(self) -> Sequence[str] | None:
         """Names of the bands, None if they go by numbers."""
-        return [band for band in self.bands or () if isinstance(band, str)] or None
+        bands = self.bands or ()
+        return name_bands(bands) if any(isinstance(band, str) for band in bands) else None
+
+    @property
+    def stored(self) -> list[int | str]:
+        """The bands to read for ``bands``: those themselves, and what others are computed from."""
+        return stored_bands(self.bands or ())
+
+    @property
+    def by_name(self) -> bool:
+        """Whether bands go by names, not by numbers."""
+        return any(isinstance(band, str) for band in self.stored)
+
+    @property
+    def computes(self) -> bool:
+        """Whether a band is computed from others."""
+        return any(is_formula(band) for band in self.bands or ())
 
     @property
     def wanted(self) -> list[int | str]:
         """The bands to read, that of a cloud mask among them included."""
         clouds = self.clouds
         mask = clouds.band if clouds is not None and clouds.rasters is None else None
-        return [*(self.bands or ()), *([] if mask is None else [mask])]
+        return [*self.stored, *([] if mask is None else [mask])]
 
 
 def pick(bands: Mapping[Any, T], wanted: int | str | None) -> T | None:
