@@ -18,6 +18,7 @@ from mmexact.datasets.rasters.cube import CUBES
 from mmexact.datasets.rasters.dates import DateFinder, choose_season, parse_date
 from mmexact.datasets.rasters.files import open_raster, read_planes
 from mmexact.datasets.rasters.reader import RasterReader
+from mmexact.datasets.rasters.search import ITEMS
 from mmexact.datasets.rasters.settings import DATE_PATTERN, Search
 from mmexact.datasets.rasters.warp import align
 
@@ -49,7 +50,7 @@ def find_bands(root: str, paths: Sequence[str], given: Mapping[str, Any]) -> dic
     Raises:
         ValueError: A file has no date, or no band is there at all dates.
     """
-    if paths[0].endswith(CUBES) or 'stack' in given:
+    if paths[0].lower().endswith((*CUBES, *ITEMS)) or 'stack' in given:
         return dict(given)
     texts = [text or '' for text in open_raster(paths[0]).file.descriptions]
     if not given.keys() & {'date_tag', 'dates_file'} and all(

@@ -21,7 +21,7 @@ DRAWS = 100
 
 @DATASETS.register_module()
 class RasterSeriesDataset(SITSDataset):
-    """Series of dated rasters in any format of GDAL, or of a data cube, read window by window.
+    """Series of dated rasters in any format of GDAL, a data cube, or STAC items, read by window.
 
     The finest raster of the first date defines the grid of an area, and coarser bands are
     interpolated onto it. What was not observed, because there are no data or a cloud hides it, is
@@ -33,8 +33,8 @@ class RasterSeriesDataset(SITSDataset):
     Args:
         data_root: Folder that relative paths start at.
         series: For each area a name, which the sample ids start with, and ``dict(rasters=...,
-            mask=...)``: the glob pattern of its rasters or its cube, and the raster of labels on
-            the same grid, or None. ``search`` in it overrides settings for this area, such as the
+            mask=...)``: the glob pattern of its rasters, its cube or file of STAC items, and the
+            raster of labels on the same grid, or None. ``search`` in it overrides settings for this area, such as the
             ``date_range`` of its season.
         codes: Class name, or 'ignored', by value of the label raster, e.g. ``{1: 'Cultivated'}``.
             By default the values are the classes already, 255 ignored.

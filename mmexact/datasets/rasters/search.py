@@ -13,6 +13,9 @@ from mmexact.datasets.rasters.reader import FileReader, RasterReader
 from mmexact.datasets.rasters.settings import Search, pick
 from mmexact.datasets.rasters.warp import align, finest
 
+ITEMS = ('.json', '.geojson', '.parquet', '.geoparquet')
+"""How the names of files with STAC items end."""
+
 Bands = dict[int | str, Plane]
 """The planes of a date by number or name of the band."""
 
@@ -25,7 +28,8 @@ def find_series(root: str, pattern: str, search: Search) -> RasterReader:
 
     Args:
         root: Folder that ``pattern`` starts at.
-        pattern: Glob pattern of the rasters ('**' stands for any folders), or of one cube.
+        pattern: Glob pattern of the rasters ('**' stands for any folders), or of one cube, or of
+            one file of STAC items.
         search: Which bands and dates to use.
 
     Returns:
@@ -42,6 +46,13 @@ def find_series(root: str, pattern: str, search: Search) -> RasterReader:
                 f'{os.path.join(root, pattern)}: {len(paths)} cubes; expected one per area'
             )
         return open_cube(paths[0], search)
+    if paths[0].lower().endswith(ITEMS):
+        if len(paths) > 1:
+            raise ValueError(
+                f'{os.path.join(root, pattern)}: {len(paths)} files of STAC items; expected one '
+                f'per area, such as a catalog of all'
+            )
+        return _open_items(paths[0], search)
     finder = DateFinder(root, search)
     dates = _find_dates(paths, finder, search)
     planes = _choose_bands(dates, search)
@@ -65,6 +76,17 @@ def find_series(root: str, pattern: str, search: Search) -> RasterReader:
             for plane in _find_clouds(root, dates, finder, search)
         ],
     )
+
+
+def _open_items(path: str, search: Search) -> RasterReader:
+    try:
+        from mmexact.datasets.rasters.stac import open_items
+    except ImportError as error:
+        raise ValueError(
+            f'{path}: STAC items are read with pystac and odc-stac, one of which is not installed '
+            f"({error}): pip install 'mmexact[stac]'"
+        ) from None
+    return open_items(path, search)
 
 
 def _glob(root: str, pattern: str) -> list[str]:

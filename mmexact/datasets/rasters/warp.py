@@ -83,7 +83,7 @@ def align(
     """
     own, (height, width) = grid_of(plane.path, crs), grid.size
     corners = np.array([[0, width, 0, width], [0, 0, height, height]])
-    there = _to_pixels(own, grid, corners)
+    there = to_pixels(own, grid, corners)
     if (there.max(1) <= 0).any() or (there.min(1) >= own.size[::-1]).any():
         own_corners = np.array([[0, own.size[1]] * 2, [0, 0, own.size[0], own.size[0]]])
         raise ValueError(
@@ -126,7 +126,7 @@ def align(
     return plane._replace(number=1, nodata=None, document=document)
 
 
-def _to_pixels(own: Grid, grid: Grid, places: np.ndarray) -> np.ndarray:
+def to_pixels(own: Grid, grid: Grid, places: np.ndarray) -> np.ndarray:
     """Return where places (2, N), columns and rows of a grid, lie in pixels of a raster's own."""
     if bool(own.crs) != bool(grid.crs):
         raise ValueError(
@@ -152,7 +152,7 @@ def _steps(own: Grid, grid: Grid) -> np.ndarray:
         (2, 2): columns and rows per column, columns and rows per row.
     """
     middle = np.array(grid.size[::-1])[:, None] / 2 + [[0, 1, 0], [0, 0, 1]]
-    centre, right, below = _to_pixels(own, grid, middle).T
+    centre, right, below = to_pixels(own, grid, middle).T
     return np.array([right - centre, below - centre])
 
 
