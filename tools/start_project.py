@@ -23,7 +23,8 @@ def main() -> None:
     parser.add_argument('project', type=Path, help='folder to write')
     parser.add_argument(
         '--rasters', required=True, metavar='PATTERN',
-        help='dated rasters, in quotes, such as "series/*.tif"; or one cube (.zarr, .nc), or STAC items (.json, .parquet)',
+        help='dated rasters, in quotes, such as "series/*.tif"; one cube (.zarr, .nc); or STAC '
+        'items (.json, .parquet)',
     )  # fmt: skip
     parser.add_argument(
         '--labels', required=True, metavar='FILE',

@@ -34,8 +34,8 @@ class RasterSeriesDataset(SITSDataset):
         data_root: Folder that relative paths start at.
         series: For each area a name, which the sample ids start with, and ``dict(rasters=...,
             mask=...)``: the glob pattern of its rasters, its cube or file of STAC items, and the
-            raster of labels on the same grid, or None. ``search`` in it overrides settings for this area, such as the
-            ``date_range`` of its season.
+            raster of labels on the same grid, or None. ``search`` in it overrides settings for this
+            area, such as the ``date_range`` of its season.
         codes: Class name, or 'ignored', by value of the label raster, e.g. ``{1: 'Cultivated'}``.
             By default the values are the classes already, 255 ignored.
         other_codes: Class name for values that ``codes`` does not list, or 'ignored'. No data is
