@@ -14,6 +14,7 @@ from mmengine.logging import MMLogger
 from mmexact.apis.project_files import SHARES, Found, describe, write_project
 from mmexact.apis.survey import category_names, count_codes, count_names, find_bands, is_raster
 from mmexact.datasets import RasterSeriesDataset
+from mmexact.datasets.labels import find_code
 from mmexact.datasets.rasters.reader import RasterReader
 from mmexact.datasets.rasters.search import find_series
 from mmexact.datasets.rasters.settings import Search
@@ -57,7 +58,8 @@ def start_project(
             :class:`~mmexact.datasets.rasters.settings.Search`.
         label_options: Settings of points or polygons, such as ``column``, see
             :class:`~mmexact.datasets.weak_labels.LabelSettings`.
-        codes: Name of the class, or 'ignored', by value of the raster or column.
+        codes: Name of the class, or 'ignored', by value of the raster or column; '33*' stands for
+            all values that begin with 33.
         classes: Crops to map, of those found; what else is found is background. By default all.
         window_size: Side of the windows in pixels; by default one that gives enough of them.
         overwrite: Replace these files.
@@ -91,9 +93,10 @@ def start_project(
     else:
         counts = count_names(points, root, reader)
         found = {name: name for name, _ in counts.most_common()}
-    if unknown := [code for code in codes or {} if code not in map(str, found)]:
+    given = codes or {}
+    if unknown := [c for c in given if not any(find_code({c: True}, str(v)) for v in found)]:
         raise ValueError(f'{labels}: no label {unknown[0]!r} (--codes); there are {list(found)}')
-    names = {value: (codes or {}).get(str(value), name) for value, name in found.items()}
+    names = {value: find_code(given, str(value)) or name for value, name in found.items()}
     chosen = choose_classes(list(names.values()), classes, labels)
     kept = {v: name if name in (*chosen, 'ignored') else chosen[0] for v, name in names.items()}
     if points is None:

@@ -3,11 +3,14 @@
 import csv
 import os
 from collections.abc import Collection, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from mmengine import list_from_file
 
 from mmexact.documents import expecting
+
+T = TypeVar('T')
 
 
 def read_table(
@@ -74,6 +77,19 @@ def read_image_labels(
             )
         labels[sample_id] = np.isin(crops, names).astype(np.float32)
     return labels
+
+
+def find_code(codes: Mapping[str, T], value: str) -> T | None:
+    """Return what belongs to a value: by the code itself, or by the longest that it begins with.
+
+    Args:
+        codes: What belongs to codes; '3301*' stands for all that begin with 3301.
+        value: A value as text.
+    """
+    if value in codes:
+        return codes[value]
+    groups = [code for code in codes if code.endswith('*') and value.startswith(code[:-1])]
+    return codes[max(groups, key=len)] if value and groups else None
 
 
 def read_ids(path: str) -> list[str]:

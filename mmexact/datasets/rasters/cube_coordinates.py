@@ -23,11 +23,15 @@ DIMENSIONS = {
 """Names that the dimensions may have."""
 
 
+DEGREES = ('degrees_east', 'degree_east', 'degreesE')
+"""Units that say, by the CF conventions, that x is a longitude."""
+
+
 def normalise(cube: Any, path: str) -> Any:
     """Name the dimensions time, band, y and x, and put the northernmost row first."""
     found = {}
     for role, names in DIMENSIONS.items():
-        name = next((name for name in names if name in cube.sizes), None)
+        name = next((dim for name in names for dim in cube.sizes if str(dim).lower() == name), None)
         if name is not None:
             found[name] = role
         elif role != 'band':
@@ -35,7 +39,10 @@ def normalise(cube: Any, path: str) -> Any:
                 f'{path}: dimensions {dict(cube.sizes)}; expected time, y, x and perhaps band, '
                 f'and {role} is none of {names}'
             )
-    cube = cube.rename({name: role for name, role in found.items() if name != role})
+    renamed = {name: role for name, role in found.items() if name != role}
+    # A scalar or a second coordinate may have the name already; the dimension's own one counts.
+    cube = cube.drop_vars([role for role in renamed.values() if role in cube.variables])
+    cube = cube.rename(renamed)
     if 'y' in cube.coords and cube.y.values[0] < cube.y.values[-1]:
         cube = cube.isel(y=slice(None, None, -1))
     return cube
@@ -85,6 +92,8 @@ def _crs(cube: Any, path: str, variables: Sequence[str], given: str | None) -> C
     told = (*(cube[name] for name in coordinates), *places, cube)
     found = [one.attrs.get(name) for one in told for name in ('crs_wkt', 'spatial_ref', 'crs')]
     text = next((text for text in found if text is not None), given)
+    if text is None and cube['x'].attrs.get('units') in DEGREES:
+        text = 'EPSG:4326'
     try:
         return None if text is None else CRS.from_user_input(text)
     except CRSError as error:

@@ -18,7 +18,8 @@ class LabelSettings:
             GeoParquet (.parquet).
         column: Column with the class names.
         codes: Name of the class, or 'ignored', by value of that column. Names of classes need not
-            be listed.
+            be listed. '33010101*' stands for all values that begin so, as groups of hierarchical
+            codes (HCAT of EuroCrops) do; of several the longest counts.
         other_codes: The same for all other values, e.g. the background; by default they are
             reported as unknown.
         coordinates: Columns of a CSV file with x and y, that is longitude before latitude.

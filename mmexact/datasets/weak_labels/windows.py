@@ -10,6 +10,7 @@ from geopandas import GeoDataFrame
 from mmengine.logging import print_log
 from pyproj import CRS
 
+from mmexact.datasets.labels import find_code
 from mmexact.datasets.weak_labels.files import Bounds, read_labels
 from mmexact.datasets.weak_labels.places import Area, in_windows, occurrences, repair
 from mmexact.datasets.weak_labels.settings import LabelSettings
@@ -53,7 +54,8 @@ def label_windows(
     numbers = _class_numbers(settings, classes)
     other = UNKNOWN if settings.other_codes is None else numbers[settings.other_codes]
     labels, total = read_labels(settings, lambda crs: _bounds(areas, crs))
-    labels['number'] = labels['name'].map(numbers | {'': NAMELESS}).fillna(other).astype(int)
+    found = {name: find_code(numbers, name) for name in labels['name'].unique()} | {'': NAMELESS}
+    labels['number'] = labels['name'].map(found).fillna(other).astype(int)
     labels['placed'] = labels.geom_type.isin(PLACES) & ~labels.is_empty
     labels['inside'] = labels['timely'] = False
     parts = labels[labels['placed']].rename_axis('label')

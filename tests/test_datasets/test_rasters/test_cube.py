@@ -204,3 +204,49 @@ def test_cubes_of_the_writer_lie_on_the_grid_of_the_rasters():
     assert isinstance(cube, xarray.Dataset)
     assert float(cube.x[0]) == CORNER.c + 5
     assert float(cube.y[0]) == CORNER.f - 5
+
+
+def as_openeo_netcdf(cube):
+    """Bands are variables, crs is one without dimensions, the time is t."""
+    wkt = cube.spatial_ref.attrs['crs_wkt']
+    cube = cube.reflectance.drop_vars('spatial_ref').to_dataset('band').rename(time='t')
+    for name in BANDS:
+        cube[name].attrs = dict(grid_mapping='crs')
+    return cube.assign(crs=((), '', dict(crs_wkt=wkt)))
+
+
+def as_openeo_array(cube):
+    """One array without a name of its own, whose bands come last but for x and y."""
+    cube = cube.rename(time='t', band='bands', reflectance='__xarray_dataarray_variable__')
+    return cube.transpose('x', 'y', 'bands', 't')
+
+
+def as_to_array(cube):
+    """What Dataset.to_array() makes, with a second coordinate of the time."""
+    cube = cube.rename(time='T', band='variable', y='Y', x='X')
+    return cube.assign_coords(time=('T', [1, 2, 3]))
+
+
+@pytest.mark.parametrize('name', ['cube.zarr', 'cube.nc'])
+@pytest.mark.parametrize('change', [as_openeo_netcdf, as_openeo_array, as_to_array])
+def test_names_of_dimensions(tmp_path, change, name):
+    write_cube(tmp_path / name, change(make_cube(VALUES, BANDS, TIMES)))
+    dataset = build(tmp_path, name, dict(bands=['red', 'B08']))
+    info = dataset.get_data_info(1)
+    assert info['day_of_year'].tolist() == [365, 5, 60]
+    assert rasterio.crs.CRS.from_wkt(info['georeference'].crs).to_epsg() == 32633
+    np.testing.assert_array_equal(read(dataset, 1), VALUES[:, 1:, :4, 4:8])
+
+
+@pytest.mark.parametrize('names', [('lat', 'lon'), ('latitude', 'longitude'), ('Lat', 'Lon')])
+def test_degrees(tmp_path, names):
+    cube = make_cube(VALUES, BANDS, TIMES, crs=None)
+    cube = cube.assign_coords(y=47 - 0.001 * np.arange(10), x=15 + 0.001 * np.arange(13))
+    cube.x.attrs['units'] = 'degrees_east'
+    write_cube(tmp_path / 'cube.nc', cube.rename(dict(zip('yx', names, strict=True))))
+    dataset = build(tmp_path, 'cube.nc')
+    place = dataset.get_data_info(0)['georeference']
+    assert rasterio.crs.CRS.from_wkt(place.crs).to_epsg() == 4326
+    np.testing.assert_allclose(place.transform, (0.001, 0, 14.9995, 0, -0.001, 47.0005))
+    other = build(tmp_path, 'cube.nc', dict(crs='EPSG:4258')).get_data_info(0)['georeference']
+    assert rasterio.crs.CRS.from_wkt(other.crs).to_epsg() == 4258
