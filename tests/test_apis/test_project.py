@@ -89,6 +89,27 @@ class TestStart:
         assert told['labels'] == 'Wheat 16, Maize 16, Grass 16'
         assert told['windows'] == '48 of 8 x 8 pixels have labels'
 
+    def test_codes_by_their_beginnings_in_a_column_with_a_colon(self, root):
+        fields = geopandas.read_file(write_fields(root / 'fields.gpkg'))
+        hcat = dict(Wheat=3301010101, Maize=3301010600, Grass=3302000000)
+        fields = fields.assign(**{'crop:code': fields.pop('crop').map(hcat)})
+        fields.to_parquet(root / 'fields.parquet')
+        codes = {'330101*': 'Cereal', '3301010600': 'Maize'}
+        options = dict(column='crop:code')
+        told = start(root, root / 'fields.parquet', label_options=options, codes=codes)
+        assert told['labels'] == 'Cereal 16, Maize 16, 3302000000 16'
+        area = read(root)
+        assert area['labels']['codes'] == {'3301010101': 'Cereal', '3301010600': 'Maize'}
+        assert len(open_data(read_config(root / 'mine/cls.py'), 'test')) > 3
+        with pytest.raises(ValueError, match=r"no label '99\*' \(--codes\)"):
+            start(
+                root,
+                root / 'fields.parquet',
+                label_options=options,
+                codes={'99*': 'x'},
+                overwrite=True,
+            )
+
     def test_a_computed_band_among_integers(self, root):
         search = dict(bands=[1, 'share=b1/(b1+b2)'])
         fields = write_fields(root / 'fields.gpkg')

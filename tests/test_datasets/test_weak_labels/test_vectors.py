@@ -251,3 +251,32 @@ def test_a_missing_package_is_named(root, package, monkeypatch):
     with pytest.raises(ImportError, match=rf"{package} .*pip install 'mmexact\[vector\]'"):
         build(root, labels=UTM)
     assert len(build(root)) == 6
+
+
+HCAT = {'33010101*': 'Crop', '3301010102': 'ignored', '33*': 'Other', '330*': 'Grass'}
+
+
+@pytest.mark.parametrize('name', ['fields.parquet', 'fields.gpkg', 'fields.csv'])
+@pytest.mark.parametrize('kind', [str, int])
+def test_hierarchical_codes_stand_for_their_groups(root, name, kind):
+    """The longest beginning counts, in a column of fiboa whose name has a colon."""
+    codes = [3301010101, 3301010102, 3302000000, 3399000000, 4400000000]
+    squares = [square(40 * (n % 3), 40 * (n // 3), 40) for n in range(5)]
+    columns = {'crop:code': [kind(code) for code in codes], 'crop:name': list('abcde')}
+    settings = dict(file=name, column='crop:code', codes=HCAT)
+    if name.endswith('.csv'):
+        rows = [(40 * (n % 3) + 20, 40 * (n // 3) + 20, code) for n, code in enumerate(codes)]
+        write_points(root, *rows, header='x,y,crop:code')
+        (root / 'points.csv').rename(root / name)
+        settings = dict(UTM) | settings
+    else:
+        write_vector(root / name, squares, **columns)
+    expected = {'area_0': [1, 0], 'area_2': [0, 1], 'area_3': [0, 0]}
+    assert scores(build(root, labels=settings)) == expected
+
+
+def test_names_and_dates_of_fiboa(root):
+    columns = {'crop:name': ['Crop', 'Grass'], 'determination:date': ['2017-04-01', '2016-04-01']}
+    write_vector(root / 'f.parquet', [square(0, 0, 40), square(40, 0, 40)], **columns)
+    labels = dict(file='f.parquet', column='crop:name', date_column='determination:date')
+    assert scores(build(root, labels=labels)) == {'area_0': [1, 0]}
