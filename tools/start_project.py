@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument('--column', help='column of points or polygons with the class')
     parser.add_argument(
         '--codes', type=named_codes, default={}, metavar='CODE=NAME,...',
-        help="names of codes, such as '1=Wheat,2=Maize,9=ignored'; '33*=Other' for all that begin so",
+        help="names of codes, such as '1=Wheat,9=ignored'; '33*=Other' is for all that begin so",
     )  # fmt: skip
     parser.add_argument(
         '--classes', type=names, default=[], metavar='NAME,...',
