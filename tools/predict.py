@@ -1,7 +1,8 @@
 """Map whole scenes with a trained segmentor: one GeoTIFF per patch of the config's test_dataloader.
 
 Masks and image-level labels are neither needed nor read. Scenes are read block by block, so that
-they may be larger than memory. An interrupted run goes on with the scene where it stopped.
+they may be larger than memory. An interrupted run goes on with the scene where it stopped. With
+--ray blocks are predicted on all cores or GPUs of a machine, or of a cluster.
 """
 
 from argparse import Namespace, RawDescriptionHelpFormatter
@@ -16,6 +17,8 @@ from mmexact.apis.blocks import BLOCK_WINDOWS, OVERLAP, plan_blocks
 from mmexact.apis.command_line import config_parser, existing_file, load_config
 from mmexact.apis.configs import settings_at_fault
 from mmexact.apis.inference import SCORES, build_scenes, load_segmentor, predict_scene
+from mmexact.apis.ray_blocks import connect, predict_blocks, start_actors
+from mmexact.engine.process import limit_raster_cache
 from mmexact.engine.value_check import check_dataset
 from mmexact.masks import ResumableFolder, config_digest, map_files, weights_digest
 from mmexact.masks.maps import count_classes
@@ -69,13 +72,26 @@ def main() -> None:
         help='read N x N windows of the model at once (default: %(default)s); fewer take less '
         'memory, more read large tiles of a raster less often',
     )
+    parser.add_argument(
+        '--ray',
+        nargs='?',
+        const='local',
+        metavar='ADDRESS',
+        help='share the blocks out with Ray: without an address over this machine, with that of a '
+        "running cluster, or 'auto', over its machines; all have to see the scenes at the same "
+        'path',
+    )
     args = parser.parse_args()
     if args.launcher != 'none':
-        parser.error(f'argument --launcher: {args.launcher}, but one process makes all maps')
+        parser.error(
+            f'argument --launcher: {args.launcher}, but one process makes all maps; --ray shares '
+            f'the work out over processes and machines'
+        )
     if args.block_windows < 1:
         parser.error(f'argument --block-windows: {args.block_windows}; expected 1 or more')
     if not 0 <= args.overlap < 1:
         parser.error(f'argument --overlap: {args.overlap}; expected 0 to below 1')
+    limit_raster_cache()
     cfg = load_config(args)
     out_dir = Path(args.out or Path(cfg.work_dir) / 'maps')
     try:
@@ -91,9 +107,12 @@ def predict(cfg: Config, args: Namespace, out_dir: Path) -> dict[str, Any]:
     Returns:
         The manifest of the folder, with the ``pixels`` of each patch by class.
     """
+    if args.ray is not None:
+        connect(args.ray)
     with settings_at_fault(args.config):
         dataset = build_scenes(cfg)
-        model = load_segmentor(cfg, args.checkpoint, scenes=dataset)
+        device = None if args.ray is None else 'cpu'
+        model = load_segmentor(cfg, args.checkpoint, device, scenes=dataset)
         hooks = cfg.get('default_hooks', {})
         if hooks.get('segmentor_check', {}).get('check_values', True):
             check_dataset(dataset, model)
@@ -122,6 +141,10 @@ def predict(cfg: Config, args: Namespace, out_dir: Path) -> dict[str, Any]:
     if len(missing) < len(names):
         print(f'{len(names) - len(missing)} of {len(names)} maps are there')
     if missing:
+        predictions = None
+        if args.ray is not None:
+            settings = area, args.overlap, args.block_windows
+            predictions = predict_blocks(start_actors(), model, dataset, missing, *settings)
         bar = ProgressBar(sum(blocks[index] for index in missing))
         for index in missing:
             predict_scene(
@@ -135,6 +158,7 @@ def predict(cfg: Config, args: Namespace, out_dir: Path) -> dict[str, Any]:
                 block_windows=args.block_windows,
                 num_workers=cfg.test_dataloader.get('num_workers', 0),
                 after_block=bar.update,
+                predictions=predictions,
             )
         print()
     classes = dataset.metainfo['classes']

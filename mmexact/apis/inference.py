@@ -2,10 +2,11 @@
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import compress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,10 +19,9 @@ from mmseg.apis import init_model
 from mmseg.datasets.transforms import PackSegInputs
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
-from mmseg.structures import SegDataSample
 from rasterio.windows import Window as RasterWindow
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from mmexact.apis.area_of_interest import SceneArea
 from mmexact.apis.blocks import (
@@ -107,10 +107,15 @@ def build_scenes(cfg: Config) -> SITSDataset:
     return dataset
 
 
-class _BlockReader(Dataset[dict[str, Any]]):
-    """Reads the blocks of a scene through the pipeline of its dataset."""
+class BlockReader:
+    """Reads blocks of a scene through the pipeline of its dataset, in any process.
 
-    def __init__(self, dataset: SITSDataset, info: dict[str, Any], blocks: list[Block]) -> None:
+    Args:
+        dataset: From :func:`build_scenes`.
+        info: Entry of the scene.
+    """
+
+    def __init__(self, dataset: SITSDataset, info: dict[str, Any]) -> None:
         self.pipeline = dataset.pipeline
         self.info = info
         if any(
@@ -119,13 +124,14 @@ class _BlockReader(Dataset[dict[str, Any]]):
         ):
             # By the cloud in the whole scene, so that all blocks see the same dates.
             self.info = dict(info, clear_shares=info['reader'].clear_shares(info['window']))
-        self.blocks = blocks
 
-    def __len__(self) -> int:
-        return len(self.blocks)
+    def __call__(self, blocks: Sequence[Block]) -> dict[str, Any]:
+        """Read blocks as a batch for the model."""
+        batch: dict[str, Any] = pseudo_collate([self._read(block) for block in blocks])
+        return batch
 
-    def __getitem__(self, number: int) -> dict[str, Any]:
-        row, column, *size = self.blocks[number].read
+    def _read(self, block: Block) -> dict[str, Any]:
+        row, column, *size = block.read
         top, left = self.info['window'][:2]  # blocks are planned from the corner of the scene
         window = (top + row, left + column, *size)
         packed = self.pipeline(dict(self.info, window=window, size=window[2:], seg_fields=[]))
@@ -136,6 +142,89 @@ class _BlockReader(Dataset[dict[str, Any]]):
                 f'as {found[0]} x {found[1]}; expected a test pipeline that keeps the size'
             )
         return packed
+
+
+class BlockPrediction(NamedTuple):
+    """What a block adds to the map of its scene.
+
+    Attributes:
+        total: Weighed probabilities of its windows, added up, (K, h, w); None without data.
+        observed: Where the series was observed at any date, bool (h, w).
+    """
+
+    total: Tensor | None
+    observed: np.ndarray
+
+
+def predict_block(
+    model: EncoderDecoder, info: dict[str, Any], block: Block, batch: dict[str, Any]
+) -> BlockPrediction:
+    """Predict the windows of a block.
+
+    What they add up to depends on nothing but the block, so that a map is the same, bit for bit,
+    whichever process predicts which of its blocks.
+
+    Args:
+        model: From :func:`load_segmentor`.
+        info: Entry of the scene.
+        block: Of its plan.
+        batch: What a :class:`BlockReader` has read for it.
+    """
+    top, left, height, width = block.read
+    unobserved = batch['data_samples'][0].get('unobserved')
+    observed = np.ones((height, width), bool) if unobserved is None else ~unobserved
+    if not observed.any():
+        return BlockPrediction(None, observed)
+    data = model.data_preprocessor(batch, False)
+    series, sample = data['inputs'], data['data_samples'][0]
+    crop = window_size(model, info)
+    down, right = (torch.from_numpy(blending(side)) for side in crop)
+    weight = (down[:, None] * right).to(series.device)
+    total = torch.zeros(model.out_channels, height, width, device=series.device)
+    places = [(row - top, column - left) for row in block.rows for column in block.columns]
+    for start in range(0, len(places), WINDOWS_AT_ONCE):
+        some = [
+            (..., slice(row, row + crop[0]), slice(column, column + crop[1]))
+            for row, column in places[start : start + WINDOWS_AT_ONCE]
+        ]
+        meta = dict(sample.metainfo, img_shape=crop)
+        with torch.no_grad():
+            windows = torch.cat([series[place] for place in some])
+            logits = model.encode_decode(windows, [meta] * len(some)).float()
+        probabilities = logits.softmax(1) if logits.shape[1] > 1 else logits.sigmoid()
+        for place, part in zip(some, probabilities, strict=True):
+            total[place] += part * weight
+    return BlockPrediction(total, observed)
+
+
+def plan_scene(
+    model: EncoderDecoder,
+    info: dict[str, Any],
+    area: GeoDataFrame | None,
+    overlap: float,
+    block_windows: int,
+) -> tuple[list[Block], list[bool], SceneArea | None]:
+    """Plan the blocks of a scene, and which of them touch the area that is to be mapped.
+
+    Returns:
+        All blocks; whether each is to be predicted; the area on the pixels of the scene, None
+        without one.
+    """
+    blocks = plan_blocks(model, info, overlap, block_windows)
+    if area is None:
+        return blocks, [True] * len(blocks), None
+    inside = SceneArea(area, info.get('georeference'), info['size'][1], info['reader'].source)
+    return blocks, [inside.touches(*block.read) for block in blocks], inside
+
+
+def _predict_here(
+    model: EncoderDecoder, read: BlockReader, blocks: list[Block], num_workers: int
+) -> Iterator[BlockPrediction]:
+    """Predict blocks in this process, one after the other."""
+    workers = num_workers if len(blocks) > 1 else 0
+    batches: Any = DataLoader(blocks, num_workers=workers, collate_fn=read)  # type: ignore[arg-type]
+    for block, batch in zip(blocks, batches, strict=True):
+        yield predict_block(model, read.info, block, batch)
 
 
 def predict_scene(
@@ -149,6 +238,7 @@ def predict_scene(
     block_windows: int = BLOCK_WINDOWS,
     num_workers: int = 0,
     after_block: Callable[[], object] | None = None,
+    predictions: Iterator[BlockPrediction] | None = None,
 ) -> dict[str, int]:
     """Map one scene: probabilities of windows that overlap are blended, so that no seams show.
 
@@ -170,6 +260,8 @@ def predict_scene(
         block_windows: Windows of the model per side of a block that would not overlap.
         num_workers: Processes that read blocks ahead.
         after_block: Called after each block, for a progress bar.
+        predictions: Of the blocks that touch the area, in their order, from where else they are
+            made, see :mod:`mmexact.apis.ray_blocks`; None predicts here.
 
     Returns:
         Number of pixels by name of the class, and of 'no data'.
@@ -185,17 +277,11 @@ def predict_scene(
             f'{len(names)}: {tuple(names)}'
         )
     info = dataset.get_data_info(index)
-    blocks = plan_blocks(model, info, overlap, block_windows)
+    blocks, wanted, inside = plan_scene(model, info, area, overlap, block_windows)
     place, rows, size = info.get('georeference'), blocks[0].finished, info['size']
-    inside = None if area is None else SceneArea(area, place, size[1], info['reader'].source)
-    wanted = [inside is None or inside.touches(*block.read) for block in blocks]
-    read = [block for block, is_wanted in zip(blocks, wanted, strict=True) if is_wanted]
-    loader = DataLoader(
-        _BlockReader(dataset, info, read),
-        num_workers=num_workers if len(read) > 1 else 0,
-        collate_fn=pseudo_collate,
-    )
-    batches = iter(loader)
+    if predictions is None:
+        touched = list(compress(blocks, wanted))
+        predictions = _predict_here(model, BlockReader(dataset, info), touched, num_workers)
     legend = list(zip(names, meta['palette'], strict=False))
     blend = _Blend(model, info, overlap)
     with ExitStack() as stack:
@@ -204,7 +290,7 @@ def predict_scene(
             bands = names if kind == 'classes' else (kind,)
             rasters.append(stack.enter_context(open_map(path, size, place, rows, bands=bands)))
         for block, is_wanted in zip(blocks, wanted, strict=True):
-            blend.add(block, next(batches) if is_wanted else None)
+            blend.add(block, next(predictions) if is_wanted else None)
             if block.columns[-1] == blocks[-1].columns[-1]:  # the strip is complete
                 top, results = blend.finish(block.finished, list(scores or ()))
                 for raster, planes in zip(rasters, results, strict=True):
@@ -220,49 +306,33 @@ class _Blend:
     """Adds up the weighed probabilities of windows, for the rows that are not finished.
 
     Args:
-        model: Predicts windows.
+        model: Has predicted the windows.
         info: Entry of the scene.
         overlap: Of its windows.
     """
 
     def __init__(self, model: EncoderDecoder, info: dict[str, Any], overlap: float) -> None:
         self.model, self.size = model, info['size']
-        self.crop = window_size(model, info)
         self.top = 0
         self.device = next(model.parameters()).device
         # What windows of all blocks weigh together, along both axes.
         self.weights = [
             torch.from_numpy(total_weight(length, window_starts(length, side, overlap), side))
-            for length, side in zip(self.size, self.crop, strict=True)
+            for length, side in zip(self.size, window_size(model, info), strict=True)
         ]
-        rows, columns = (torch.from_numpy(blending(side)) for side in self.crop)
-        self.window = (rows[:, None] * columns).to(self.device)
         self.total = torch.zeros(model.out_channels, 0, self.size[1], device=self.device)
         self.observed = np.zeros((0, self.size[1]), bool)
 
-    def add(self, block: Block, batch: dict[str, Any] | None) -> None:
-        """Predict the windows of a block; None leaves it without data."""
+    def add(self, block: Block, prediction: BlockPrediction | None) -> None:
+        """Add the windows of a block; None leaves it without data."""
         top, left, height, width = block.read
         self._reach(top + height)
-        if batch is None:
+        if prediction is None:
             return
         rows, columns = slice(top - self.top, top - self.top + height), slice(left, left + width)
-        unobserved = batch['data_samples'][0].get('unobserved')
-        if unobserved is None:
-            self.observed[rows, columns] = True
-        else:
-            self.observed[rows, columns] |= ~unobserved
-            if unobserved.all():
-                return
-        data = self.model.data_preprocessor(batch, False)
-        series, sample = data['inputs'], data['data_samples'][0]
-        places = [(row - top, column - left) for row in block.rows for column in block.columns]
-        for start in range(0, len(places), WINDOWS_AT_ONCE):
-            some = places[start : start + WINDOWS_AT_ONCE]
-            for (row, column), part in zip(some, self._predict(series, some, sample), strict=True):
-                row, column = row + top - self.top, column + left
-                place = (..., slice(row, row + self.crop[0]), slice(column, column + self.crop[1]))
-                self.total[place] += part * self.window
+        self.observed[rows, columns] |= prediction.observed
+        if prediction.total is not None:
+            self.total[:, rows, columns] += prediction.total
 
     def _reach(self, bottom: int) -> None:
         """Make room for rows down to ``bottom``."""
@@ -270,19 +340,6 @@ class _Blend:
         if missing > 0:
             self.total = F.pad(self.total, (0, 0, 0, missing))
             self.observed = np.pad(self.observed, ((0, missing), (0, 0)))
-
-    def _predict(
-        self, series: Tensor, places: list[tuple[int, int]], sample: SegDataSample
-    ) -> Tensor:
-        """Return the probabilities (N, K, h, w) of windows of a series (1, T * (C + 1), H, W)."""
-        height, width = self.crop
-        windows = torch.cat(
-            [series[:, :, row : row + height, column : column + width] for row, column in places]
-        )
-        meta = dict(sample.metainfo, img_shape=self.crop)
-        with torch.no_grad():
-            logits = self.model.encode_decode(windows, [meta] * len(windows)).float()
-        return logits.softmax(1) if logits.shape[1] > 1 else logits.sigmoid()
 
     def finish(self, bottom: int, scores: Sequence[str]) -> tuple[int, list[np.ndarray]]:
         """Finish the rows down to ``bottom``, and forget them.

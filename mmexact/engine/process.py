@@ -1,4 +1,4 @@
-"""Start of processes: what they do with freed memory, and how they meet on CPUs."""
+"""Start of processes: which memory they keep, and how they meet on CPUs."""
 
 import atexit
 import ctypes
@@ -32,6 +32,15 @@ def keep_freed_memory() -> None:
     if not ('MALLOC_MMAP_THRESHOLD_' in os.environ or 'malloc.mmap_threshold' in tunables):
         # glibc before 2.35 refuses more than 32 MiB and answers 0.
         mallopt(M_MMAP_THRESHOLD, 2**30) or mallopt(M_MMAP_THRESHOLD, 2**25)
+
+
+def limit_raster_cache() -> None:
+    """Let GDAL keep 512 MB of what it has read, if it has read nothing yet.
+
+    Its own limit, a twentieth of the machine's memory, holds for each of its processes: on many
+    cores they would fill it. Leaves alone what the environment sets (``GDAL_CACHEMAX``).
+    """
+    os.environ.setdefault('GDAL_CACHEMAX', '512')
 
 
 def use_gloo_without_gpu(cfg: Config) -> None:

@@ -1,5 +1,6 @@
 import os
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -127,12 +128,19 @@ def test_maps_go_to_the_work_folder_by_default(scene, predict, monkeypatch, tmp_
         ),
         (['--cfg-options', 'test_dataloader.dataset.data_root=gone'], 'gone: data_root is no such'),
         (['--block-windows', '0'], '--block-windows: 0; expected 1 or more'),
-        (['--launcher', 'pytorch'], 'one process makes all maps'),
+        (['--launcher', 'pytorch'], 'one process makes all maps; --ray shares'),
+        (['--ray', '127.0.0.1:1'], '--ray 127.0.0.1:1: no Ray cluster answers: [Errno '),
+        (['--ray', 'here'], '--ray here: no Ray cluster answers: Invalid address format'),
     ],
 )
 def test_wrong_input_is_named_before_anything_is_written(predict, capsys, tmp_path, args, message):
     assert message in refused(predict, capsys, *args)
     assert names(tmp_path) == []
+
+
+def test_ray_that_is_not_there_is_named(predict, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'ray', None)
+    assert "--ray needs Ray: pip install 'mmexact[ray]'" in refused(predict, capsys, '--ray')
 
 
 def test_a_box_is_mapped_and_another_one_is_refused_in_its_folder(predict, capsys):
