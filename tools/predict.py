@@ -16,8 +16,9 @@ from mmexact.apis.area_of_interest import area_digest, box_in_degrees, read_area
 from mmexact.apis.blocks import BLOCK_WINDOWS, OVERLAP, plan_blocks
 from mmexact.apis.command_line import config_parser, existing_file, load_config
 from mmexact.apis.configs import settings_at_fault
-from mmexact.apis.inference import SCORES, build_scenes, load_segmentor, predict_scene
+from mmexact.apis.inference import build_scenes, load_segmentor, predict_scene
 from mmexact.apis.ray_blocks import connect, predict_blocks, start_actors
+from mmexact.apis.strips import SCORES
 from mmexact.engine.process import limit_raster_cache
 from mmexact.engine.value_check import check_dataset
 from mmexact.masks import ResumableFolder, config_digest, map_files, weights_digest

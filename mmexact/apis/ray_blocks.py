@@ -12,7 +12,7 @@ from mmengine.device import get_device
 from mmseg.models.segmentors import EncoderDecoder
 
 from mmexact.apis.blocks import Block
-from mmexact.apis.inference import BlockPrediction, BlockReader, plan_scene, predict_block
+from mmexact.apis.strips import BlockPrediction, BlockReader, plan_scene, predict_block
 from mmexact.datasets import SITSDataset
 from mmexact.engine.process import keep_freed_memory, limit_raster_cache
 

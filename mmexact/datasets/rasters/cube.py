@@ -65,11 +65,13 @@ class CubeReader(RasterReader):
         places: Per date, its place along the dimension of time.
         layers: The bands to read, all of one type.
         mask: The cloud mask, None without one.
+        cube: The cube itself where no file holds it, as :func:`normalise` returns it.
     """
 
     places: Sequence[int]
     layers: Sequence[Layer]
     mask: Layer | None = None
+    cube: Any = None
 
     def read_stored(
         self, dates: Sequence[int], window: Window, bands: slice = slice(None)
@@ -89,7 +91,8 @@ class CubeReader(RasterReader):
     def _read(
         self, layers: Sequence[Layer], dates: Sequence[int], window: Window
     ) -> tuple[np.ndarray, np.ndarray]:
-        cube, (row, column, height, width) = _open(self.source), window
+        cube = _open(self.source) if self.cube is None else self.cube
+        row, column, height, width = window
         values = np.empty((len(dates), len(layers), height, width), cube[layers[0].variable].dtype)
         valid = np.ones(values.shape, dtype=bool)
         for name in dict.fromkeys(layer.variable for layer in layers):
@@ -118,6 +121,17 @@ class CubeReader(RasterReader):
 
 
 def open_cube(path: str, search: Search) -> CubeReader:
+    """Read the coordinates of a cube in a file.
+
+    Args:
+        path: The cube, see :func:`read_cube`.
+        search: Which bands and dates to use.
+    """
+    path = path.rstrip('/')
+    return read_cube(_open(path), path, search)
+
+
+def read_cube(cube: Any, path: str, search: Search) -> CubeReader:
     """Read the coordinates of a cube.
 
     Bands are the labels of the dimension ``band``, or variables without such a dimension. The
@@ -126,12 +140,12 @@ def open_cube(path: str, search: Search) -> CubeReader:
     ``crs``.
 
     Args:
-        path: The cube, which has the dimensions time, y, x and perhaps band.
+        cube: An :class:`xarray.Dataset` with the dimensions time, y, x and perhaps band, as
+            :func:`normalise` returns it.
+        path: The file that it is opened from, or what to call it in messages.
         search: Which bands and dates to use.
     """
-    path = path.rstrip('/')
-    cube = _open(path)
-    layers = _find_layers(cube, path, search)
+    layers = find_layers(cube, path, search)
     wanted = search.stored
     if not wanted:
         wanted = [name for name in layers if name not in search.wanted and isinstance(name, str)]
@@ -158,7 +172,7 @@ def open_cube(path: str, search: Search) -> CubeReader:
     )
 
 
-def _find_layers(cube: Any, path: str, search: Search) -> dict[int | str, Layer]:
+def find_layers(cube: Any, path: str, search: Search) -> dict[int | str, Layer]:
     """Find the bands by name; those along a dimension by number from 1 on as well."""
     dims = {str(name): set(one.dims) for name, one in cube.data_vars.items()}
     layers: dict[int | str, Layer] = {
