@@ -49,6 +49,22 @@ class SITSVisualizer(SegLocalVisualizer):
         ``pred_sem_seg``, and with ``pred_score`` the ``seg_logits`` of an
         :class:`~mmexact.models.ExactClassifier`.
         """
+        drawn = self.draw_sample(image, data_sample, draw_gt, draw_pred)
+        if show:
+            self.show(drawn, win_name=name, wait_time=wait_time)
+        elif out_file is not None:
+            mmcv.imwrite(mmcv.rgb2bgr(drawn), out_file)
+        else:
+            self.add_image(name, drawn, step)
+
+    def draw_sample(
+        self,
+        image: np.ndarray,
+        data_sample: SegDataSample | None = None,
+        draw_gt: bool = True,
+        draw_pred: bool = True,
+    ) -> np.ndarray:
+        """Return what :meth:`add_datasample` draws, uint8 (h, w, 3), RGB."""
         palette = self.dataset_meta['palette']
         panels, masks = {'composite': image}, []
         sample = SegDataSample() if data_sample is None else data_sample
@@ -64,13 +80,7 @@ class SITSVisualizer(SegLocalVisualizer):
                 masks.append(sample.get(key).data.squeeze(0).cpu().numpy())
                 panels[title] = colorize(masks[-1], palette)
         occurring = {int(index) for mask in masks for index in np.unique(mask)}
-        drawn = self._arrange(panels, sorted(occurring))
-        if show:
-            self.show(drawn, win_name=name, wait_time=wait_time)
-        elif out_file is not None:
-            mmcv.imwrite(mmcv.rgb2bgr(drawn), out_file)
-        else:
-            self.add_image(name, drawn, step)
+        return self._arrange(panels, sorted(occurring))
 
     def _arrange(self, panels: dict[str, np.ndarray], occurring: list[int]) -> np.ndarray:
         """Put titled panels side by side, and below them a legend of the classes."""

@@ -15,6 +15,7 @@ from mmseg.structures import SegDataSample
 from mmexact.datasets.pastis.pastis import METAINFO
 from mmexact.visualization import SITSVisualizer
 from tests.data import write_pastis
+from tests.toy_classifier import toy_config, write_tree
 
 REPO = Path(__file__).resolve().parents[2]
 PALETTE = [[56, 56, 60], [0, 200, 0], [250, 200, 0]]
@@ -164,6 +165,21 @@ class TestHook:
         cfg.train_cfg = cfg.train_dataloader = cfg.optim_wrapper = None
         Runner.from_cfg(cfg).val()
         assert shown(cfg) == ['7_0_val_0.png', '7_4_val_0.png']
+
+    def test_a_training_draws_the_same_window_with_its_cam_after_every_validation(self, tmp_path):
+        cfg = toy_config(write_tree(tmp_path / 'PASTIS'), tmp_path / 'run')
+        cfg.val_dataloader, cfg.val_evaluator = cfg.test_dataloader, cfg.test_evaluator
+        cfg.val_cfg = dict(type='ValLoop')
+        cfg.train_cfg.val_interval = 1
+        cfg.visualizer = dict(
+            type='SITSVisualizer', vis_backends=[dict(type='LocalVisBackend')],
+            name=f'toy_{tmp_path.name}', save_dir=str(tmp_path / 'shown'),
+        )  # fmt: skip
+        cfg.default_hooks.visualization = dict(type='SITSVisualizationHook', draw=True)
+        Runner.from_cfg(cfg).train()
+        paths = sorted((tmp_path / 'shown').rglob('*.png'))
+        assert [path.name for path in paths] == ['7_0_val_1.png', '7_0_val_2.png']
+        assert panels(cv2.imread(str(paths[0]))) == 4  # composite, CAM, truth, prediction
 
     def test_off_by_default_without_a_warning(self, cfg):
         cfg.default_hooks.visualization.draw = False
