@@ -56,6 +56,9 @@ def build_segmentor(cfg: Config, device: str | None = None) -> EncoderDecoder:
         )
     if kind is None or not issubclass(kind, EncoderDecoder):
         raise ValueError(f'model.type={cfg.model.type!r}; expected a segmentor: EncoderDecoder')
+    temperature = cfg.model.get('test_cfg', {}).get('temperature', 1)
+    if not temperature > 0:
+        raise ValueError(f'model.test_cfg.temperature={temperature}; expected a number above 0')
     model = init_model(copy.deepcopy(cfg), device=device or get_device())
     if not isinstance(model.data_preprocessor, SITSDataPreprocessor):
         raise ValueError(

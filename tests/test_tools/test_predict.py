@@ -3,6 +3,7 @@ import runpy
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import rasterio
 import torch
@@ -122,6 +123,7 @@ def test_maps_go_to_the_work_folder_by_default(scene, predict, monkeypatch, tmp_
     [
         (['--cfg-options', 'model.type=ExactClassifier'], 'a classifier of stage 1'),
         (['--cfg-options', 'model.backbone.embed_dims=4'], 'checkpoint of another model'),
+        (['--cfg-options', 'model.test_cfg.temperature=0'], 'temperature=0; expected a number'),
         (
             ['--cfg-options', 'model.test_cfg.crop_size="(8, 8)"'],
             'field has 4 x 4 pixels, less than a window of the model, 8 x 8',
@@ -141,6 +143,24 @@ def test_wrong_input_is_named_before_anything_is_written(predict, capsys, tmp_pa
 def test_ray_that_is_not_there_is_named(predict, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, 'ray', None)
     assert "--ray needs Ray: pip install 'mmexact[ray]'" in refused(predict, capsys, '--ray')
+
+
+def test_a_temperature_makes_probabilities_less_sure(predict, tmp_path):
+    def read(out):
+        with rasterio.open(out / 'area.tif') as classes, rasterio.open(out / name) as raster:
+            return classes.read(1), raster.read()
+
+    name, options = 'area_classes.tif', ['--scores', 'classes', '--overlap', 0]
+    classes, sure = read(predict(*options))
+    hot = predict(*options, '--cfg-options', 'model.test_cfg.temperature=4', out=tmp_path / 'hot')
+    other, unsure = read(hot)
+    assert (classes == other).all()
+    known = classes != 255
+    expected = sure[:, known] ** 0.25
+    # Logits divided by 4 are probabilities to the power of 1 / 4, up to their sum.
+    expected = 100 * expected / expected.sum(0)
+    np.testing.assert_allclose(unsure[:, known], expected, atol=2)
+    assert (unsure[:, known].max(0) < sure[:, known].max(0)).mean() > 0.9
 
 
 def test_a_box_is_mapped_and_another_one_is_refused_in_its_folder(predict, capsys):

@@ -1,7 +1,7 @@
 """Find the temperature with which a segmentor's probabilities are right as often as they say.
 
 Predicts the config's validation data, whose masks have to be true ones, and prints the expected
-calibration error as it is and with the best temperature, for predict.py --temperature.
+calibration error as it is and with the best temperature, for model.test_cfg of predict.py.
 """
 
 from mmengine.config import Config
@@ -24,6 +24,7 @@ def main() -> None:
     found = {name.rpartition('/')[2]: value for name, value in scores.items()}
     print(f'expected calibration error: {found["ECE"]:.1f} %')
     print(f'with temperature {found["temperature"]:g}: {found["scaled_ECE"]:.1f} %')
+    print(f'predict.py --cfg-options model.test_cfg.temperature={found["temperature"]:g}')
 
 
 def calibrate(cfg: Config, checkpoint: str) -> dict[str, float]:
@@ -38,6 +39,7 @@ def calibrate(cfg: Config, checkpoint: str) -> dict[str, float]:
     cfg.load_from, cfg.resume = None, False
     cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, dict(type='CalibrationMetric')
     cfg.test_cfg = dict(type='TestLoop')
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     with settings_at_fault(str(cfg.filename)):
         runner = Runner.from_cfg(cfg)
         dataset = runner.test_dataloader.dataset
