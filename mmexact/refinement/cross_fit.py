@@ -169,9 +169,10 @@ class CrossFit:
                 groups = learned & present[:, number], learned & ~present[:, number]
                 if present[judged, number].any() and all(group.any() for group in groups):
                     drawn[number] = *draw_occurrences(starts, *groups, rng), draw_seed(rng)
-            none = np.zeros(0, int)
-            every = np.unique(np.concatenate([none, *(places for places, *_ in drawn.values())]))
-            pixels = self._pixels(starts, every)
+            every, pixels = np.zeros(0, int), np.zeros((0, 1), np.float32)
+            if drawn:
+                every = np.unique(np.concatenate([places for places, *_ in drawn.values()]))
+                pixels = self._pixels(starts, every)
             for number, (places, occurs, of_forest) in drawn.items():
                 chosen = pixels[np.searchsorted(every, places)]
                 forests[number] = grow(chosen, occurs, of_forest)
@@ -218,7 +219,7 @@ class CrossFit:
                 used, np.split(ascending, first[1:]), self._read(used), strict=True
             )
         ]
-        return np.concatenate(rows)[np.argsort(order)] if rows else np.zeros((0, 1), np.float32)
+        return np.concatenate(rows)[np.argsort(order)]
 
     def _of_each(
         self, windows: np.ndarray, judge: Callable[[int, np.ndarray], np.ndarray]

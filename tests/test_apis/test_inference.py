@@ -13,7 +13,8 @@ from rasterio.errors import NotGeoreferencedWarning
 from shapely import Polygon
 
 from mmexact.apis.blocks import blending, plan_blocks, total_weight, window_starts
-from mmexact.apis.inference import SCORES, build_scenes, load_segmentor, predict_scene
+from mmexact.apis.inference import build_scenes, load_segmentor, predict_scene
+from mmexact.apis.strips import SCORES
 from tests.cubes import make_cube, write_cube
 from tests.data import CORNER, SIZE, write_pastis, write_pastis24, write_raster
 from tests.scenes import CORNER_SIDE, NODATA, write_scenes

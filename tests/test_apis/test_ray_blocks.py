@@ -21,8 +21,9 @@ from ray._private.state import actors as actor_states
 from ray.cluster_utils import Cluster
 
 from mmexact.apis.blocks import plan_blocks
-from mmexact.apis.inference import SCORES, build_scenes, load_segmentor, predict_scene
+from mmexact.apis.inference import build_scenes, load_segmentor, predict_scene
 from mmexact.apis.ray_blocks import connect, predict_blocks, start_actors
+from mmexact.apis.strips import SCORES
 from tests.data import write_raster
 from tests.scenes import write_scenes
 

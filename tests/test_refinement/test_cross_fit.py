@@ -185,6 +185,9 @@ def test_image_level_labels_tell_crops_of_single_pixels():
     found = dict(fit.find_crops(masks.starts, everywhere, range(1, 3), seed=0))
     assert all(np.isnan(scores[:, 1]).all() for scores in found.values())
     assert not all(np.isnan(scores[:, 2]).all() for scores in found.values())
+    found = dict(fit.find_crops(masks.starts, np.ones_like(present), range(1, 3), seed=0))
+    assert len(found) == len(present)
+    assert all(np.isnan(scores).all() for scores in found.values())
 
 
 def test_rounds_start_from_labels_and_trust_what_the_masks_say_too():
