@@ -111,8 +111,10 @@ def _check_file(path: Path) -> None:
 
     Nobody looks at the sums again otherwise.
     """
+    is_zip = True
     try:
-        if not zipfile.is_zipfile(path):
+        is_zip = zipfile.is_zipfile(path)
+        if not is_zip:
             with open(path, 'rb') as file:
                 for _ in range(PICKLES_BEFORE_1_6):
                     check_size(file)
@@ -125,7 +127,7 @@ def _check_file(path: Path) -> None:
     except pickle.UnpicklingError as error:
         raise ValueError(f'{path}: is no checkpoint: it holds {error}') from error
     except Exception as error:  # what a broken file raises depends on where it is broken
-        if zipfile.is_zipfile(path):
+        if is_zip:
             raise ValueError(f'{path}: is damaged ({error})') from error
         return  # torch knows what it is
     if damaged is not None:

@@ -54,10 +54,11 @@ def read_labels(
         )
     if os.path.splitext(path)[1].lower() in TABLES:
         frame = _read_points(settings)
-        total = len(frame)
+        texts, total = _texts(frame, settings), len(frame)
     else:
         try:
             frame, total = _read_vector(settings, near)
+            texts = _texts(frame, settings)
         except Exception as error:  # what a damaged file raises depends on where it is damaged
             if isinstance(error, ValueError) and path in str(error):
                 raise
@@ -66,10 +67,7 @@ def read_labels(
                 f'GeoPackage, GeoJSON, Shapefile or another format of GDAL, GeoParquet named '
                 f'.parquet, or a table of points named .csv'
             ) from None
-    name, *dates = (
-        frame[column].astype(object).map(_as_text, na_action='ignore').fillna('')
-        for column in (settings.column, *settings.date_columns)
-    )
+    name, *dates = texts
     undated = np.full((len(frame), 2), 'NaT', 'datetime64[s]')
     spans = [_days(texts, path) for texts in dates] or [undated]
     start, end = spans[0][:, 0], spans[-1][:, 1]
@@ -80,6 +78,14 @@ def read_labels(
         end=np.where(endless & ~missing, np.datetime64('9999-12-31', 's'), end),
     )
     return GeoDataFrame(columns, geometry=frame.geometry).reset_index(drop=True), total
+
+
+def _texts(frame: GeoDataFrame, settings: LabelSettings) -> list[pd.Series]:
+    """Return the class column and those of the dates as text, '' where there is nothing."""
+    return [
+        frame[column].astype(object).map(_as_text, na_action='ignore').fillna('')
+        for column in (settings.column, *settings.date_columns)
+    ]
 
 
 def _as_text(value: object) -> str:
