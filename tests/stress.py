@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import sklearn.ensemble  # noqa: F401  imported once, for all processes that are forked
 import torch
@@ -42,7 +43,7 @@ class Victim:
 
     script: str
     arguments: Callable[[Path], list[str]]
-    results: Callable[[Path], object]
+    results: Callable[[Path], Any]
 
 
 def pictures(folder: Path) -> dict[str, bytes]:
@@ -184,9 +185,12 @@ class Stress:
         self._compare(victim, out, expected)
         return f'| {victim.script} | {killed} | {runs + 1} |'
 
-    def _compare(self, victim: Victim, out: Path, expected: object) -> None:
-        if victim.results(out) != expected:
-            raise SystemExit(f'{victim.script}: {out} differs from {self.root}/*-whole')
+    def _compare(self, victim: Victim, out: Path, expected: Any) -> None:
+        found = victim.results(out)
+        if found != expected:
+            names = found.keys() | expected.keys() if isinstance(found, dict) else ()
+            differ = [name for name in names if found.get(name) != expected.get(name)]
+            raise SystemExit(f'{victim.script}: {out} differs from the undisturbed run: {differ}')
         shutil.rmtree(out)
 
 

@@ -157,8 +157,12 @@ class PseudoLabelHook(Hook):
         barrier()  # before any rank writes what another one would count
         scores = {}
         if missing:
-            rest = dict(dataloader, dataset=dataset.get_subset(missing))
-            scores = self._map(runner, runner.build_dataloader(rest), evaluator)
+            # Whole batches: in other company a window's CAM differs in its last bits.
+            size = dataloader.get('batch_size', 1)
+            batches = {index // size for index in missing}
+            rest = [index for index in range(len(names)) if index // size in batches]
+            loader = dict(dataloader, dataset=dataset.get_subset(rest))
+            scores = self._map(runner, runner.build_dataloader(loader), evaluator)
         kept: dict[str, Any] = {name: float(value) for name, value in scores.items()}  # of numpy
         for metric in evaluator.metrics if evaluator else ():
             kept |= {key: getattr(metric, key) for key in DETAILS if hasattr(metric, key)}
