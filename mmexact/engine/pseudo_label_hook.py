@@ -53,6 +53,7 @@ class PseudoLabelHook(Hook):
         self.score_chosen_by = score_chosen_by
         self.overwrite = overwrite
         self.amp = amp
+        self.kept: set[str] = set()  # windows that an interrupted run has mapped
 
     def open_writer(self, runner: Runner, dataset: Any, data_cfg: Any) -> PseudoMaskWriter:
         """Open the folder for the masks of a dataset.
@@ -102,6 +103,7 @@ class PseudoLabelHook(Hook):
 
     def before_test(self, runner: Runner) -> None:
         """Open the folder."""
+        self.kept = set()
         self.writer = self.open_writer(
             runner, runner.test_dataloader.dataset, runner.cfg.test_dataloader.dataset
         )
@@ -158,6 +160,7 @@ class PseudoLabelHook(Hook):
         scores = {}
         if missing:
             # Whole batches: in other company a window's CAM differs in its last bits.
+            self.kept = set(names) - {names[index] for index in missing}
             size = dataloader.get('batch_size', 1)
             batches = {index // size for index in missing}
             rest = [index for index in range(len(names)) if index // size in batches]
@@ -191,6 +194,8 @@ class PseudoLabelHook(Hook):
 
     def _write(self, samples: Sequence[Any]) -> None:
         for sample in samples:
+            if sample.sample_id in self.kept:
+                continue
             mask = sample.pred_sem_seg.data.squeeze(0).to('cpu', torch.uint8).numpy()
             confidence = sample.pred_confidence.data.squeeze(0).float().cpu().numpy()
             self.writer.write(sample.sample_id, mask, confidence)

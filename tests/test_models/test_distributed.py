@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 from mmexact.engine import PseudoLabelHook
-from mmexact.masks import PseudoMaskWriter
+from mmexact.masks import PseudoMaskWriter, read_mask
 from mmexact.models import SpatialClueHead
 from tests.toy_classifier import WINDOWS, toy_config, write_tree
 
@@ -146,5 +146,9 @@ def test_ranks_share_the_work_of_pseudo_masks(folder):
     for name in WINDOWS:
         mask = (folder / 'masks' / f'{name}.png').read_bytes()
         assert mask == (folder / 'single_masks' / f'{name}.png').read_bytes()
-        confidence = (folder / 'masks/confidence' / f'{name}.png').read_bytes()
-        assert confidence == (folder / 'single_masks/confidence' / f'{name}.png').read_bytes()
+        # In batches of other windows CAMs differ in their last bits, and may be rounded apart.
+        confidences = [
+            read_mask(folder / place / f'confidence/{name}.png', (4, 4), 256).astype(int)
+            for place in ('masks', 'single_masks')
+        ]
+        assert abs(confidences[0] - confidences[1]).max() <= 1
